@@ -1,0 +1,73 @@
+# Aftershock: every target sets up what it needs first. `make` alone prints this list.
+PYTHON ?= python3
+BIN := .venv/bin
+CASE ?= soundcloud
+BUCKET ?= day
+PORT ?= 8501
+export PYTHONUTF8 := 1
+
+.DEFAULT_GOAL := help
+.PHONY: help setup run test test-browser lint bench demo collect score export dashboard schedule lock clean
+
+help: ## print this list
+	@echo "usage: make TARGET"
+	@sed -n 's/^\([a-z][a-z-]*\):.*## /  \1|/p' $(MAKEFILE_LIST) | awk -F'|' '{printf "%-14s %s\n", $$1, $$2}'
+
+setup: .venv/ready ## create .venv and install everything into it (idempotent)
+
+.venv/ready: requirements.txt pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Aftershock needs Python 3.11 or newer; $$($(PYTHON) --version) is too old. Name a newer one: make PYTHON=python3.12 $(MAKECMDGOALS)" >&2; exit 1; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { echo "This Python cannot make virtual environments. On Debian and Ubuntu: apt install python3-venv, then run make again." >&2; exit 1; }
+	@echo "Setting up .venv (the first time takes a few minutes) ..."
+	@$(PYTHON) -m venv .venv
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.txt
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@touch .venv/ready
+
+run: setup ## collect, score and open the dashboard on http://127.0.0.1:8501 (the demo while the store is empty)
+	@$(BIN)/aftershock run --port $(PORT)
+
+test: setup ## run the tests (no network but loopback)
+	@$(BIN)/pytest -n auto --dist worksteal -q
+
+test-browser: setup ## run the browser tests (needs chromium)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-browser.txt
+	@$(BIN)/pytest -q -m browser tests/browser
+
+lint: setup ## check style, types and the direction of imports
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports
+
+bench: setup ## measure speed, as ratios within one run
+	@$(BIN)/python -m benchmarks
+
+demo: setup ## show the dashboard with invented posts
+	@$(BIN)/aftershock demo --port $(PORT)
+
+collect: setup ## run every collector that can run now
+	@$(BIN)/aftershock collect
+
+score: setup ## score what has no score yet, then rebuild the charts' figures
+	@$(BIN)/aftershock score
+
+export: setup ## write posts and series of a case: make export CASE=duolingo BUCKET=week
+	@mkdir -p exports
+	@$(BIN)/aftershock export posts --case $(CASE) -o exports/$(CASE)-posts.csv
+	@$(BIN)/aftershock export series --case $(CASE) --bucket $(BUCKET) -o exports/$(CASE)-series-$(BUCKET).csv
+
+dashboard: setup ## open the dashboard on what is in the store
+	@$(BIN)/aftershock dashboard --port $(PORT)
+
+schedule: setup ## print crontab lines that collect and score
+	@$(BIN)/aftershock schedule show
+
+lock: setup ## compile requirements*.txt anew from pyproject.toml
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
+	@$(BIN)/uv pip compile --quiet --upgrade --universal --generate-hashes --python-version 3.11 --group dev pyproject.toml -o requirements.txt --custom-compile-command "make lock"
+	@$(BIN)/uv pip compile --quiet --upgrade --universal --generate-hashes --python-version 3.11 --group browser -c requirements.txt -o requirements-browser.txt --custom-compile-command "make lock"
+
+clean: ## remove .venv, caches and the built demo; never the store
+	@rm -rf .venv .demo build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache .artifacts
+	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
