@@ -1,0 +1,234 @@
+"""What was read, from the ledger: spans, gaps, coverage, and what was collected afterwards.
+
+Knows only what the runs say of themselves; it never infers from an hour without posts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from datetime import datetime, timedelta
+from decimal import ROUND_FLOOR, Decimal
+
+import polars as pl
+
+TIME = pl.Datetime("us", "UTC")
+LIVE = timedelta(hours=48)
+READ = ("done", "partial")  # what such a run gives as observed was read to the end
+WHOLE_FILES = ("archive",)  # collectors whose units are files, each complete for its own time
+
+SPANS = pl.Schema(
+    {
+        "source": pl.String(),
+        "collector": pl.String(),
+        "start": TIME,
+        "end": TIME,
+        "status": pl.String(),
+        "live": pl.Boolean(),
+    }
+)
+STRETCH = pl.Schema({"source": pl.String(), "start": TIME, "end": TIME})
+GAPS = pl.Schema([*STRETCH.items(), ("reason", pl.String())])
+
+_HOUR_US = 3_600_000_000
+
+
+def spans(runs: pl.DataFrame, *, case: str, query_hash: str) -> pl.DataFrame:
+    """Hours of each source and collector by what became of them, merged into half-open spans.
+
+    In: rows of the runs table. Only runs of this case and query count, and of these only done,
+    partial, capped and failed ones that say what they observed. Out: SPANS; start and end on whole
+    hours (UTC), status covered, capped or failed.
+
+    An hour is covered when it was read in full by done or partial runs, joined end to end, of every
+    unit (phrase, subreddit) the collector has asked for under this query; of an archive one file is
+    enough. An hour that a capped or failed run touches and no other run of its unit read is capped
+    or failed. `live`: read by runs started within 48 hours of it.
+    """
+    pieces = (
+        runs.filter(
+            pl.col("status").is_in([*READ, "capped", "failed"]),
+            pl.col("observed_from") < pl.col("observed_to"),
+            pl.col("cases")
+            .list.eval(
+                (pl.element().struct.field("case") == case)
+                & (pl.element().struct.field("query_hash") == query_hash)
+            )
+            .list.any(),
+        )
+        .select(
+            "source",
+            "collector",
+            "unit",
+            "status",
+            "started_at",
+            start="observed_from",
+            end="observed_to",
+        )
+        .with_columns(
+            unit=pl.when(pl.col("collector").is_in(WHOLE_FILES))
+            .then(pl.lit(""))
+            .otherwise(pl.col("unit").fill_null(""))
+        )
+    )
+    group = ["source", "collector"]
+    units = pieces.group_by(group).agg(units=pl.col("unit").n_unique())
+    read = pieces.filter(pl.col("status").is_in(READ))
+    late = pl.max_horizontal("start", pl.col("started_at") - LIVE)
+    covered = _read_by_all(read, units)
+    live = _read_by_all(
+        read.with_columns(start=late).filter(pl.col("start") < pl.col("end")), units
+    )
+    stopped = (
+        _hours(pieces.filter(~pl.col("status").is_in(READ)), whole=False)
+        .group_by(*group, "hour")
+        .agg(pl.col("status").min())  # capped before failed
+        .join(covered, on=[*group, "hour"], how="anti")
+        .with_columns(live=pl.lit(value=False))
+    )
+    hours = pl.concat(
+        [
+            covered.join(
+                live.with_columns(live=pl.lit(value=True)), on=[*group, "hour"], how="left"
+            ).select(
+                *group, "hour", status=pl.lit("covered"), live=pl.col("live").fill_null(value=False)
+            ),
+            stopped.select(*group, "hour", "status", "live"),
+        ]
+    )
+    return (
+        _stretches(hours, [*group, "status", "live"])
+        .select(SPANS.names())
+        .sort("source", "collector", "start")
+    )
+
+
+def gaps(spans: pl.DataFrame, *, since: datetime, until: datetime) -> pl.DataFrame:
+    """Stretches of each source that lie between hours it was observed in and that nobody read.
+
+    In: `spans`. Out: source, start, end (UTC, cut to [since, until)), reason: `capped` (the source
+    would not give more), `failed`, or `not collected`. Time before the first and after the last
+    hour of a source in the ledger is no gap; `coverage` counts it all the same.
+    """
+    observed = spans.group_by("source").agg(start=pl.col("start").min(), end=pl.col("end").max())
+    stopped = (
+        _hours(spans.filter(pl.col("status") != "covered"), whole=True)
+        .group_by("source", "hour")
+        .agg(reason=pl.col("status").min())
+    )
+    missing = (
+        _hours(observed, whole=True)
+        .join(_covered_hours(spans), on=["source", "hour"], how="anti")
+        .join(stopped, on=["source", "hour"], how="left")
+        .with_columns(pl.col("reason").fill_null("not collected"))
+    )
+    return _cut(_stretches(missing, ["source", "reason"]), since, until).select(GAPS.names())
+
+
+def coverage(
+    spans: pl.DataFrame, *, sources: Collection[str], since: datetime, until: datetime
+) -> float | None:
+    """Source-hours read in full over source-hours in [since, until), 0..1, for `sources`.
+
+    Sources never read count as hours missed. None without sources or for an empty window. Show it
+    by `percent`. A window that reaches into the future is never covered: end it at the last hour.
+    """
+    wanted = set(sources)
+    asked = len(wanted) * (until - since)
+    if asked <= timedelta(0):
+        return None
+    read = _cut(_stretches(_covered_hours(spans), ["source"]), since, until).filter(
+        pl.col("source").is_in(list(wanted))
+    )
+    total = read.select((pl.col("end") - pl.col("start")).sum()).item()
+    return float((total or timedelta(0)) / asked)
+
+
+def afterwards(spans: pl.DataFrame, *, since: datetime, until: datetime) -> pl.DataFrame:
+    """Stretches of each source read only by runs more than 48 hours later: source, start, end.
+
+    They hold the posts that survived until then and are never joined to live ones with one line.
+    """
+    live = _covered_hours(spans.filter("live"))
+    late = _covered_hours(spans).join(live, on=["source", "hour"], how="anti")
+    return _cut(_stretches(late, ["source"]), since, until).select(STRETCH.names())
+
+
+def percent(x: float | None) -> str:
+    """A share as a percentage with one decimal, rounded down: only 1 itself is "100 %"."""
+    if x is None:
+        return "not known"
+    if x >= 1:
+        return "100 %"
+    # through the shortest decimal that means x: 0.29 * 100 in binary is a hair below 29
+    return f"{(Decimal(repr(x)) * 100).quantize(Decimal('0.1'), rounding=ROUND_FLOOR)} %"
+
+
+def _read_by_all(read: pl.DataFrame, units: pl.DataFrame) -> pl.DataFrame:
+    """source, collector, hour: hours read in full by every unit of the collector."""
+    group = ["source", "collector"]
+    start, end = pl.col("start"), pl.col("end")
+    by = [*group, "unit"]
+    before = end.cum_max().shift(1).over(by)
+    joined = (
+        read.sort(*by, "start", "end")
+        .with_columns(block=(start > before).fill_null(value=True).cum_sum())
+        .group_by(*by, "block")
+        .agg(start.min(), end.max())
+    )
+    return (
+        _hours(joined, whole=True)
+        .group_by(*group, "hour")
+        .agg(read=pl.col("unit").n_unique())
+        .join(units, on=group)
+        .filter(pl.col("read") == pl.col("units"))
+        .select(*group, "hour")
+    )
+
+
+def _hours(stretches: pl.DataFrame, *, whole: bool) -> pl.DataFrame:
+    """One row for each hour (number since 1970) within start..end, or touched by it."""
+    start, end = (pl.col(name).dt.timestamp("us") for name in ("start", "end"))
+    up = _HOUR_US - 1
+    first, last = (start + up, end) if whole else (start, end + up)
+    return (
+        stretches.with_columns(hour=pl.int_ranges(first // _HOUR_US, last // _HOUR_US))
+        .drop("start", "end")
+        .explode("hour")
+        .drop_nulls("hour")
+    )
+
+
+def _covered_hours(spans: pl.DataFrame) -> pl.DataFrame:
+    return (
+        _hours(spans.filter(pl.col("status") == "covered"), whole=True)
+        .select("source", "hour")
+        .unique()
+    )
+
+
+def _stretches(hours: pl.DataFrame, by: list[str]) -> pl.DataFrame:
+    """Neighbouring hours with the same `by` merged: by, start, end (exclusive)."""
+    hour = pl.col("hour")
+    return (
+        hours.sort(*by, "hour")
+        .with_columns(block=hour - pl.int_range(pl.len()).over(by))
+        .group_by(*by, "block")
+        .agg(start=hour.min(), end=hour.max() + 1)
+        .with_columns(
+            (pl.col(name) * _HOUR_US).cast(pl.Datetime("us")).dt.replace_time_zone("UTC")
+            for name in ("start", "end")
+        )
+        .drop("block")
+        .sort(*by, "start")
+    )
+
+
+def _cut(stretches: pl.DataFrame, since: datetime, until: datetime) -> pl.DataFrame:
+    return (
+        stretches.with_columns(
+            start=pl.max_horizontal("start", pl.lit(since, dtype=TIME)),
+            end=pl.min_horizontal("end", pl.lit(until, dtype=TIME)),
+        )
+        .filter(pl.col("start") < pl.col("end"))
+        .sort("source", "start")
+    )

@@ -1,0 +1,112 @@
+"""The language a text is in: py3langid among common languages, the declared ones as a prior.
+
+Does not decide what is scored: `analysis.tone` does.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterable
+from copy import copy
+from functools import cache, lru_cache
+
+import polars as pl
+from py3langid.langid import MODEL_FILE, LanguageIdentifier
+
+UNDETERMINED = "und"
+
+# The twenty most used, then languages that would otherwise be taken for one of them: those with a
+# script of their own cost nothing, and Czech, Hungarian and Romanian keep English clean. Catalan
+# is left out, as it takes one French text in a hundred.
+COMMON = "en fr de es pt it nl ja ko zh ru uk pl sv tr ar id fi da no"
+LANGUAGES = tuple(f"{COMMON} el he hi th vi fa cs hu ro".split())
+ALIASES = {"nb": "no", "nn": "no", "in": "id", "iw": "he"}  # BCP-47 subtag -> code of the model
+
+# Log odds, chosen by the measurement in `detect`.
+ENGLISH = 1.0
+DECLARED = 2.0
+CERTAINTY = 0.3
+
+# Links with and without a scheme (Bluesky shortens them), handles, subreddits and Reddit users.
+NOT_LANGUAGE = re.compile(
+    r"\b(?:https?|www\.)\S*|\b[\w-]+(?:\.[\w-]+)*\.[a-z]{2,}/\S*|(?<![\w/])/?[ur]/[\w-]+|@[\w.:-]+",
+    re.IGNORECASE,
+)
+
+
+def detect(text: pl.Series, declared: pl.Series) -> pl.Series:
+    """The language of each text: ISO 639-1 code, or `und` when nothing decides.
+
+    `declared` holds a list of BCP-47 tags for each text (null or empty: none declared). They are
+    evidence, not truth: of the posts declared French on Bluesky 72 % are. A declared language that
+    the model knows joins the common ones for that text. `und` is the answer for a null text, one
+    without letters (links and handles do not count), a tie, and whenever the best language has
+    less than 0.3 of the probability.
+
+    Method: multinomial naive Bayes over byte n-grams (Lui and Baldwin 2012, langid.py; package
+    py3langid 0.4.0). Its raw log scores grow with the text and are overconfident; divided by the
+    square root of the length in bytes, as the package does for its own probabilities, they can be
+    weighed against a prior on the log scale: +1 for English (most posts of our sources), +2 for
+    each declared language.
+
+    Measured on 2,163 English and 2,163 French tweets, whole / first five words / first three:
+    undeclared, English found 1.000 / .973 / .882, French .994 / .939 / .760, French taken for
+    English .002 / .018 / .052. Rightly declared, English 1.000 / .999 / .995, French 1.000 / .989
+    / .951. French wrongly declared English: taken for English .012 / .119 / .341. With 72 % of the
+    declarations right, +2 is best (first five words .980; +1 .969, +3 .977, +5 .930). Of 3,282
+    Reddit posts about an English app: 97.9 % English, 1.8 % und, .3 % another language.
+    """
+    return pl.Series(
+        text.name,
+        [
+            _language(value, tags or ())
+            for value, tags in zip(text.to_list(), declared.to_list(), strict=True)
+        ],
+        dtype=pl.String,
+    )
+
+
+def _language(text: str | None, tags: Iterable[str | None]) -> str:
+    words = NOT_LANGUAGE.sub(" ", text or "").strip()
+    if not any(map(str.isalpha, words)):
+        return UNDETERMINED
+    declared = {_code(tag) for tag in tags if tag} & _known()
+    ranked = _identifier(frozenset(declared.difference(LANGUAGES))).rank(words)
+    best_raw = ranked[0][1]
+    scale = math.sqrt(len(words.encode()))
+    # Subtracted before the prior is added: without a single known n-gram every raw score is the
+    # lowest float there is, and adding a prior to that would change nothing.
+    log = {
+        code: (raw - best_raw) / scale + ENGLISH * (code == "en") + DECLARED * (code in declared)
+        for code, raw in ranked
+    }
+    best = max(log, key=log.__getitem__)
+    top = log[best]
+    if sum(value == top for value in log.values()) > 1:
+        return UNDETERMINED
+    probability = 1 / sum(math.exp(value - top) for value in log.values())
+    return best if probability >= CERTAINTY else UNDETERMINED
+
+
+def _code(tag: str) -> str:
+    language = re.split("[-_]", tag.strip().lower(), maxsplit=1)[0]
+    return ALIASES.get(language, language)
+
+
+@cache
+def _model() -> LanguageIdentifier:
+    return LanguageIdentifier.from_model_file(MODEL_FILE)
+
+
+@cache
+def _known() -> frozenset[str]:
+    return frozenset(_model().labels)
+
+
+@lru_cache(maxsize=64)
+def _identifier(extra: frozenset[str]) -> LanguageIdentifier:
+    """The model restricted to the common languages and `extra`; the big tables are shared."""
+    identifier = copy(_model())
+    identifier.set_languages([*LANGUAGES, *sorted(extra)])
+    return identifier

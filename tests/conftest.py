@@ -1,0 +1,65 @@
+"""Fixtures that more than one test file needs: a home of its own for every test."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+
+@dataclass
+class Home:
+    """Where a test's store, salt and cases lie."""
+
+    folder: Path
+    store: Path
+    salt: Path
+    cases: Path
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Home:
+    """An empty store, no salt yet and no cases of one's own, in a folder of the test."""
+    home = Home(tmp_path, tmp_path / "store", tmp_path / "salt", tmp_path / "cases")
+    home.cases.mkdir()
+    monkeypatch.setenv("AFTERSHOCK_STORE", str(home.store))
+    monkeypatch.setenv("AFTERSHOCK_SALT", str(home.salt))
+    monkeypatch.setenv("AFTERSHOCK_CASES", str(home.cases))
+    monkeypatch.delenv("AFTERSHOCK_DEMO", raising=False)
+    return home
+
+
+@dataclass(frozen=True)
+class Ended:
+    """How a command ended and what it said."""
+
+    code: int
+    out: str
+    err: str
+
+    def json(self) -> Any:
+        """Standard output read as JSON."""
+        return json.loads(self.out)
+
+
+@pytest.fixture
+def aftershock(
+    home: Home, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Callable[..., Ended]:
+    """Run the command line in this process, as its entry point does."""
+    from cli.main import main  # noqa: PLC0415 - a second of imports only where it is used
+
+    def run(*words: str | Path) -> Ended:
+        monkeypatch.setattr(sys, "argv", ["aftershock", *map(str, words)])
+        capsys.readouterr()
+        with pytest.raises(SystemExit) as ended:
+            main()
+        out, err = capsys.readouterr()
+        return Ended(int(ended.value.code or 0), out, err)
+
+    return run

@@ -1,0 +1,125 @@
+"""Who is scored, who is not, and why; and that no text leaves with the numbers."""
+
+from __future__ import annotations
+
+import platform
+from datetime import date
+
+import polars as pl
+import pytest
+from vaderSentiment.vaderSentiment import SentimentIntensityAnalyzer
+
+from analysis import tone
+from store.schema import SCORES
+
+ENGLISH = "They changed the terms and I hate what they did to the artists"
+FRENCH = "Ils ont changé les conditions et c'est une honte pour les artistes"
+BOT = "key-of-a-bot"
+POST = {
+    "post": "p",
+    "day": date(2025, 5, 9),
+    "source": "reddit",
+    "author": "a",
+    "text": ENGLISH,
+    "langs": ["en"],
+    "text_hash": "h",
+}
+WORK = {
+    **dict.fromkeys(("post", "source", "author", "text", "text_hash"), pl.String),
+    "day": pl.Date,
+    "langs": pl.List(pl.String),
+}
+
+
+def work(*changes: dict[str, object]) -> pl.DataFrame:
+    return pl.DataFrame([POST | change for change in changes], schema=WORK)
+
+
+def status(**changes: object) -> str:
+    return str(tone.score(work(changes), markers={BOT})["status"][0])
+
+
+def test_the_columns_are_those_of_the_scores_table() -> None:
+    assert tone.score(work({}), markers=()).schema == SCORES
+    assert tone.score(work(), markers=()).schema == SCORES
+
+
+def test_an_english_post_is_scored_by_the_package() -> None:
+    row = tone.score(work({}), markers=()).row(0, named=True)
+    expected = SentimentIntensityAnalyzer().polarity_scores(ENGLISH)
+    assert {name: row[name] for name in expected} == expected
+    assert (row["case"], row["scorer"], row["status"], row["lang"]) == (
+        "",
+        "vader-3.3.2",
+        "scored",
+        "en",
+    )
+    assert (row["post"], row["day"], row["input_hash"]) == ("p", POST["day"], "h")
+    assert platform.python_version().startswith(f"{row['python']}.")
+    assert row["stance"] is row["reasons"] is row["exit"] is row["p_against"] is None
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        None,
+        "[deleted]",
+        "[removed]",
+        " [Removed] \n",
+        "[deleted]\n\n[removed]",
+        "[ Removed by Reddit ]",
+        "[deleted by user]",
+    ],
+)
+def test_a_deletion_marker_is_never_text(text: str | None) -> None:
+    row = tone.score(work({"text": text}), markers=()).row(0, named=True)
+    assert (row["status"], row["lang"], row["compound"]) == ("marker", "und", None)
+
+
+def test_a_text_that_mentions_a_deletion_is_text() -> None:
+    assert status(text="They [removed] my comment about the new terms, again") == "scored"
+
+
+def test_a_marked_author_is_a_marker_whatever_the_text() -> None:
+    assert status(author=BOT) == status(author=BOT, text=FRENCH) == "marker"
+    assert status(author=None) == "scored"
+
+
+def test_another_language_is_never_given_to_the_english_scorer() -> None:
+    row = tone.score(work({"text": FRENCH, "langs": ["en"]}), markers=()).row(0, named=True)
+    assert (row["status"], row["lang"], row["compound"]) == ("language", "fr", None)
+
+
+def test_what_has_no_language_counts_as_another_language() -> None:
+    assert (
+        status(text="😡😡😡") == status(text="") == status(text="https://example.com") == "language"
+    )
+
+
+def test_too_long_comes_after_language() -> None:
+    assert status(text=f"{ENGLISH} " * 200) == "too_long"
+    assert status(text=f"{FRENCH} " * 200, langs=[]) == "language"
+
+
+def test_every_post_looked_at_has_one_row_in_the_same_order() -> None:
+    posts = work(
+        *({"post": f"p{i}", "text": text} for i, text in enumerate([ENGLISH, None, FRENCH, "😀"]))
+    )
+    scored = tone.score(posts, markers=())
+    assert scored["post"].to_list() == ["p0", "p1", "p2", "p3"]
+    assert scored["status"].to_list() == ["scored", "marker", "language", "language"]
+    assert scored["compound"].is_not_null().to_list() == [True, False, False, False]
+
+
+def test_the_result_does_not_depend_on_the_company_a_post_keeps() -> None:
+    texts = [ENGLISH, FRENCH, "😀", f"{ENGLISH} " * 200, "I love it"]
+    posts = work(*({"text": text} for text in texts))
+    together = tone.score(posts, markers=()).drop("scored_at")
+    apart = pl.concat(tone.score(posts[i], markers=()) for i in range(len(texts)))
+    assert together.equals(apart.drop("scored_at"))
+
+
+def test_no_word_of_a_text_is_in_the_scores() -> None:
+    written = str(tone.score(work({"text": f"{ENGLISH} zyzzyva"}), markers=()).to_dicts())
+    assert "zyzzyva" not in written
+    assert "terms" not in written
