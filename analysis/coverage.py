@@ -153,6 +153,28 @@ def afterwards(spans: pl.DataFrame, *, since: datetime, until: datetime) -> pl.D
     return _cut(_stretches(late, ["source"]), since, until).select(STRETCH.names())
 
 
+def by_bucket(stretches: pl.DataFrame, *, starts: pl.Series, step: timedelta) -> pl.DataFrame:
+    """source, start, hours: how many whole hours of each bucket the stretches hold.
+
+    In: `spans` (only covered ones count) or any source, start, end; `starts` the buckets' starts,
+    sorted, each `step` long. Buckets without an hour have no row.
+    """
+    if "status" in stretches.columns:
+        stretches = stretches.filter(pl.col("status") == "covered")
+    hours = _hours(stretches, whole=True).select("source", "hour").unique()
+    at = (pl.col("hour") * _HOUR_US).cast(pl.Datetime("us")).dt.replace_time_zone("UTC")
+    return (
+        hours.select("source", at=at)
+        .sort("at")
+        .join_asof(
+            starts.to_frame("start"), left_on="at", right_on="start", tolerance=step, coalesce=False
+        )
+        .filter(pl.col("start").is_not_null(), pl.col("at") < pl.col("start") + step)
+        .group_by("source", "start")
+        .agg(hours=pl.len())
+    )
+
+
 def percent(x: float | None) -> str:
     """A share as a percentage with one decimal, rounded down: only 1 itself is "100 %"."""
     if x is None:

@@ -68,6 +68,10 @@ POSTS = pl.Schema(
     }
 )
 
+# Posts whose time the source does not tell: when they were first seen is their time for good, so
+# that a later copy, with or without a time, lands on the same row.
+TIMES = pl.Schema({"post": pl.String, "at": TIME})
+
 CHECKS = pl.Schema(
     {
         "post": pl.String,
@@ -231,6 +235,7 @@ BLOCKED = pl.Schema({"key": pl.String, "blocked_at": TIME})  # posts and authors
 # name -> (schema, partition column, key columns)
 TABLES: dict[str, tuple[pl.Schema, str | None, tuple[str, ...]]] = {
     "posts": (POSTS, "day", ("post",)),
+    "times": (TIMES, None, ("post",)),
     "checks": (CHECKS, "day", ("post",)),
     "matches": (MATCHES, "day", ("case", "post", "query_hash")),
     "scores": (SCORES, "day", ("post", "case", "scorer")),
