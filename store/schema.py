@@ -1,7 +1,7 @@
 """The tables of the store and the one shape in which posts arrive: `Batch`.
 
 Nothing here touches a disk. Collectors import this module and no other of `store`.
-All times are UTC with microseconds; all days, weeks (Mondays) and months (first days) are UTC dates.
+All times are UTC with microseconds; days, weeks (Mondays) and months (first days) are UTC dates.
 """
 
 from __future__ import annotations
@@ -21,103 +21,103 @@ WORDS = pl.List(pl.String)
 # `at` is null where the source gives no trustworthy time (the store then fixes it at first sight).
 RAW_POST = pl.Schema(
     {
-        "uri": pl.String,  # at://did/app.bsky.feed.post/rkey or reddit:t3_abc or reddit:t1_abc
-        "source": pl.String,  # bluesky | reddit
-        "kind": pl.String,  # post | comment
-        "author": pl.String,  # the source's own id or name; null when unknown or deleted
-        "community": pl.String,  # subreddit; null on Bluesky
-        "text": pl.String,  # a Reddit submission: title, blank line, body
+        "uri": pl.String(),  # at://did/app.bsky.feed.post/rkey or reddit:t3_abc or reddit:t1_abc
+        "source": pl.String(),  # bluesky | reddit
+        "kind": pl.String(),  # post | comment
+        "author": pl.String(),  # the source's own id or name; null when unknown or deleted
+        "community": pl.String(),  # subreddit; null on Bluesky
+        "text": pl.String(),  # a Reddit submission: title, blank line, body
         "langs": WORDS,  # as declared by the author; empty when not declared
         "at": TIME,
         "created_at": TIME,  # as declared
         "collected_at": TIME,  # when the source was asked: decides which of two copies is newer
-        "parent": pl.String,  # uris
-        "root": pl.String,
-        "quoted": pl.String,
-        "likes": pl.Int64,  # Reddit: score
-        "reposts": pl.Int64,  # null on Reddit
-        "replies": pl.Int64,
+        "parent": pl.String(),  # uris
+        "root": pl.String(),
+        "quoted": pl.String(),
+        "likes": pl.Int64(),  # Reddit: score
+        "reposts": pl.Int64(),  # null on Reddit
+        "replies": pl.Int64(),
     }
 )
 
 POSTS = pl.Schema(
     {
-        "post": pl.String,  # HMAC-SHA256(salt, uri), first 128 bits, 32 hex digits
-        "day": pl.Date,  # date(at)
-        "uri": pl.String,
-        "source": pl.String,
-        "collector": pl.String,
-        "kind": pl.String,
-        "author": pl.String,  # pseudonym: HMAC over source and author id
-        "community": pl.String,
-        "text": pl.String,
+        "post": pl.String(),  # HMAC-SHA256(salt, uri), first 128 bits, 32 hex digits
+        "day": pl.Date(),  # date(at)
+        "uri": pl.String(),
+        "source": pl.String(),
+        "collector": pl.String(),
+        "kind": pl.String(),
+        "author": pl.String(),  # pseudonym: HMAC over source and author id
+        "community": pl.String(),
+        "text": pl.String(),
         "langs": WORDS,
         "at": TIME,
         "created_at": TIME,
         "collected_at": TIME,
         "first_seen_at": TIME,
-        "parent": pl.String,  # keys
-        "root": pl.String,
-        "quoted": pl.String,
-        "likes": pl.Int64,  # engagement at first sight
-        "reposts": pl.Int64,
-        "replies": pl.Int64,
-        "state": pl.String,  # live | hidden | gone
+        "parent": pl.String(),  # keys
+        "root": pl.String(),
+        "quoted": pl.String(),
+        "likes": pl.Int64(),  # engagement at first sight
+        "reposts": pl.Int64(),
+        "replies": pl.Int64(),
+        "state": pl.String(),  # live | hidden | gone
         "state_at": TIME,
-        "text_hash": pl.String,
+        "text_hash": pl.String(),
     }
 )
 
 # Posts whose time the source does not tell: when they were first seen is their time for good, so
 # that a later copy, with or without a time, lands on the same row.
-TIMES = pl.Schema({"post": pl.String, "at": TIME})
+TIMES = pl.Schema({"post": pl.String(), "at": TIME})
 
 CHECKS = pl.Schema(
     {
-        "post": pl.String,
-        "day": pl.Date,
+        "post": pl.String(),
+        "day": pl.Date(),
         "checked_at": TIME,
-        "misses": pl.Int64,
+        "misses": pl.Int64(),
         "next_at": TIME,
-        "likes": pl.Int64,
-        "reposts": pl.Int64,
-        "replies": pl.Int64,
-        "likes_48h": pl.Int64,
-        "reposts_48h": pl.Int64,
-        "replies_48h": pl.Int64,
+        "likes": pl.Int64(),
+        "reposts": pl.Int64(),
+        "replies": pl.Int64(),
+        "likes_48h": pl.Int64(),
+        "reposts_48h": pl.Int64(),
+        "replies_48h": pl.Int64(),
     }
 )
 
 MATCHES = pl.Schema(
     {
-        "case": pl.String,
-        "post": pl.String,
-        "query_hash": pl.String,
-        "day": pl.Date,
-        "via": pl.String,  # own | thread | taken
-        "root_known": pl.Boolean,
+        "case": pl.String(),
+        "post": pl.String(),
+        "query_hash": pl.String(),
+        "day": pl.Date(),
+        "via": pl.String(),  # own | thread | taken
+        "root_known": pl.Boolean(),
     }
 )
 
 SCORES = pl.Schema(
     {
-        "post": pl.String,
-        "case": pl.String,  # empty for tone
-        "scorer": pl.String,  # name and version: vader-3.3.2
-        "day": pl.Date,
-        "python": pl.String,  # minor version the numbers follow: sum() differs from 3.12 on
-        "status": pl.String,  # scored | language | too_long | marker
-        "lang": pl.String,  # detected; und when nothing decides
-        "input_hash": pl.String,  # text_hash of the text that was looked at
-        "compound": pl.Float64,
-        "neg": pl.Float64,
-        "neu": pl.Float64,
-        "pos": pl.Float64,
-        "stance": pl.String,
-        "p_against": pl.Float64,
-        "p_on_topic": pl.Float64,
+        "post": pl.String(),
+        "case": pl.String(),  # empty for tone
+        "scorer": pl.String(),  # name and version: vader-3.3.2
+        "day": pl.Date(),
+        "python": pl.String(),  # minor version the numbers follow: sum() differs from 3.12 on
+        "status": pl.String(),  # scored | language | too_long | marker
+        "lang": pl.String(),  # detected; und when nothing decides
+        "input_hash": pl.String(),  # text_hash of the text that was looked at
+        "compound": pl.Float64(),
+        "neg": pl.Float64(),
+        "neu": pl.Float64(),
+        "pos": pl.Float64(),
+        "stance": pl.String(),
+        "p_against": pl.Float64(),
+        "p_on_topic": pl.Float64(),
         "reasons": WORDS,
-        "exit": pl.Boolean,
+        "exit": pl.Boolean(),
         "scored_at": TIME,
     }
 )
@@ -154,16 +154,16 @@ CELL_SUMS: dict[str, pl.DataType] = {
 }
 CELLS = pl.Schema(
     {
-        "case": pl.String,
-        "query_hash": pl.String,
-        "scorer": pl.String,
-        "source": pl.String,
-        "via": pl.String,
-        "lang": pl.String,
-        "width": pl.String,
+        "case": pl.String(),
+        "query_hash": pl.String(),
+        "scorer": pl.String(),
+        "source": pl.String(),
+        "via": pl.String(),
+        "lang": pl.String(),
+        "width": pl.String(),
         "start": TIME,
-        "week": pl.Date,  # Monday of `start`: the unit in which cells are rebuilt
-        "month": pl.Date,  # first day of the month of `start`
+        "week": pl.Date(),  # Monday of `start`: the unit in which cells are rebuilt
+        "month": pl.Date(),  # first day of the month of `start`
         **dict.fromkeys(CELL_COUNTS, pl.Int64()),
         **CELL_SUMS,
     }
@@ -171,66 +171,66 @@ CELLS = pl.Schema(
 
 RUNS = pl.Schema(
     {
-        "run_id": pl.String,
-        "month": pl.Date,
-        "collector": pl.String,
-        "source": pl.String,
-        "host": pl.String,
-        "cases": pl.List(pl.Struct({"case": pl.String, "query_hash": pl.String})),
-        "unit": pl.String,  # phrase, subreddit, file
+        "run_id": pl.String(),
+        "month": pl.Date(),
+        "collector": pl.String(),
+        "source": pl.String(),
+        "host": pl.String(),
+        "cases": pl.List(pl.Struct({"case": pl.String(), "query_hash": pl.String})),
+        "unit": pl.String(),  # phrase, subreddit, file
         "started_at": TIME,
         "finished_at": TIME,  # null while running, and for ever after a kill
         "observed_from": TIME,  # event time that was fully read, from (inclusive)
         "observed_to": TIME,  # to (exclusive)
-        "cursor_before": pl.String,
-        "cursor_after": pl.String,
-        "pages": pl.Int64,
-        "items": pl.Int64,  # records read
-        "kept": pl.Int64,  # records that belong to a case
-        "new": pl.Int64,  # of those, not in the store before
-        "gone": pl.Int64,  # records the source marks as deleted or removed
-        "bad": pl.Int64,  # records that could not be read
-        "bytes": pl.Int64,
-        "status": pl.String,  # running | done | capped | partial | failed
-        "stop_reason": pl.String,
-        "gap": pl.Boolean,
-        "error": pl.String,
-        "version": pl.String,  # of Aftershock
+        "cursor_before": pl.String(),
+        "cursor_after": pl.String(),
+        "pages": pl.Int64(),
+        "items": pl.Int64(),  # records read
+        "kept": pl.Int64(),  # records that belong to a case
+        "new": pl.Int64(),  # of those, not in the store before
+        "gone": pl.Int64(),  # records the source marks as deleted or removed
+        "bad": pl.Int64(),  # records that could not be read
+        "bytes": pl.Int64(),
+        "status": pl.String(),  # running | done | capped | partial | failed
+        "stop_reason": pl.String(),
+        "gap": pl.Boolean(),
+        "error": pl.String(),
+        "version": pl.String(),  # of Aftershock
     }
 )
 
 EXPORTS = pl.Schema(
     {
-        "path": pl.String,
+        "path": pl.String(),
         "written_at": TIME,
-        "case": pl.String,
-        "kind": pl.String,  # posts | series
-        "share": pl.Boolean,
-        "filters": pl.String,  # JSON
-        "rows": pl.Int64,
-        "sha256": pl.String,
+        "case": pl.String(),
+        "kind": pl.String(),  # posts | series
+        "share": pl.Boolean(),
+        "filters": pl.String(),  # JSON
+        "rows": pl.Int64(),
+        "sha256": pl.String(),
         "posts": WORDS,  # keys of the posts in it
     }
 )
 
 LABELS = pl.Schema(
     {
-        "post": pl.String,
-        "case": pl.String,
-        "annotator": pl.String,
-        "codebook": pl.String,
-        "stance": pl.String,
-        "tone": pl.String,
-        "exit": pl.Boolean,
+        "post": pl.String(),
+        "case": pl.String(),
+        "annotator": pl.String(),
+        "codebook": pl.String(),
+        "stance": pl.String(),
+        "tone": pl.String(),
+        "exit": pl.Boolean(),
         "reasons": WORDS,
-        "sample": pl.String,
-        "stratum": pl.String,
-        "probability": pl.Float64,  # of being sampled
+        "sample": pl.String(),
+        "stratum": pl.String(),
+        "probability": pl.Float64(),  # of being sampled
         "labelled_at": TIME,
     }
 )
 
-BLOCKED = pl.Schema({"key": pl.String, "blocked_at": TIME})  # posts and authors
+BLOCKED = pl.Schema({"key": pl.String(), "blocked_at": TIME})  # posts and authors
 
 # name -> (schema, partition column, key columns)
 TABLES: dict[str, tuple[pl.Schema, str | None, tuple[str, ...]]] = {
@@ -249,19 +249,19 @@ TABLES: dict[str, tuple[pl.Schema, str | None, tuple[str, ...]]] = {
 # What `Store.scored` gives and `analysis.series` takes: one row for each match and score.
 SCORED = pl.Schema(
     {
-        "case": pl.String,
-        "query_hash": pl.String,
-        "scorer": pl.String,
-        "source": pl.String,
-        "via": pl.String,
-        "post": pl.String,
+        "case": pl.String(),
+        "query_hash": pl.String(),
+        "scorer": pl.String(),
+        "source": pl.String(),
+        "via": pl.String(),
+        "post": pl.String(),
         "at": TIME,
         "created_at": TIME,
-        "author": pl.String,
-        "root": pl.String,
-        "lang": pl.String,
-        "status": pl.String,
-        "compound": pl.Float64,
+        "author": pl.String(),
+        "root": pl.String(),
+        "lang": pl.String(),
+        "status": pl.String(),
+        "compound": pl.Float64(),
     }
 )
 
