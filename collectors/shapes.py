@@ -207,6 +207,9 @@ def suggest(names: Sequence[str], sample: Sequence[Raw]) -> dict[str, str]:
         )
     if "uri" in guess:
         guess.pop("id", None)
+    elif "id" not in guess:
+        left = [c for c in free if c not in guess.values()]
+        _take(guess, "id", [c for c in left if _tells_apart(_values(sample, c), len(sample))])
     if "source" not in guess:
         guess["source"] = f"'{_source(guess, sample)}'"
     return guess
@@ -261,6 +264,12 @@ def _fits(ours: str, values: list[Any]) -> bool:
     if ours in ("text", "title", "community"):
         return isinstance(first, str)
     return first is not None
+
+
+def _tells_apart(values: list[Any], records: int) -> bool:
+    """Whether the values can be ids: one for each record, no two alike, short and without blanks."""
+    ids = {str(value) for value in values if isinstance(value, str | int)}
+    return len(ids) == records and all(0 < len(i) <= 64 and not re.search(r"\s", i) for i in ids)
 
 
 def _is_time(value: Any) -> bool:
