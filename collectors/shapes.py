@@ -267,7 +267,7 @@ def _fits(ours: str, values: list[Any]) -> bool:
 
 
 def _tells_apart(values: list[Any], records: int) -> bool:
-    """Whether the values can be ids: one for each record, no two alike, short and without blanks."""
+    """Whether the values can be ids: one for each record, no two alike, short, no blanks."""
     ids = {str(value) for value in values if isinstance(value, str | int)}
     return len(ids) == records and all(0 < len(i) <= 64 and not re.search(r"\s", i) for i in ids)
 

@@ -1,0 +1,264 @@
+"""The command line as its users meet it: sentences, exit codes, and a store left whole."""
+
+from __future__ import annotations
+
+import json
+import os
+import shlex
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+from store.tables import Store
+
+ROOT = Path(__file__).parents[1]
+CASE = """
+title = "Tootle terms"
+platform = "Tootle"
+summary = "Invented for the tests."
+since = 2025-01-01
+languages = ["en"]
+query = "tootle AND (ai OR training)"
+"""
+
+
+def post(number: int, text: str, **more: object) -> dict[str, object]:
+    return {
+        "kind": "t1",
+        "id": f"c{number}",
+        "created_utc": 1746800000 + 60 * number,
+        "title": None,
+        "text": text,
+        "score": 1,
+        "num_comments": None,
+        "upvote_ratio": None,
+        "subreddit": "tootle_test",
+        "parent_id": "t3_s1",
+        "link_id": "t3_s1",
+        "author": f"zz_author_{number}",
+        **more,
+    }
+
+
+@pytest.fixture
+def tootle(home):
+    (home.cases / "tootle.toml").write_text(CASE)
+    return home
+
+
+def write(home, *rows: object) -> Path:
+    file = home.folder / "posts.ndjson"
+    file.write_text("\n".join(row if isinstance(row, str) else json.dumps(row) for row in rows))
+    return file
+
+
+def test_the_query_decides_and_the_thread_follows(tootle, aftershock) -> None:
+    submission = post(0, "", kind="t3", id="s1", title="Tootle AI training", parent_id=None)
+    submission["link_id"] = None
+    file = write(
+        tootle,
+        post(1, "Cancelled my subscription."),  # before its submission: order must not matter
+        submission,
+        post(2, "Other thread, other topic.", link_id="t3_zz", parent_id="t3_zz"),
+        post(3, "Tootle and its AI, elsewhere.", link_id="t3_zz", parent_id="t3_zz"),
+    )
+    ended = aftershock("import", file, "--case", "tootle", "--json")
+    assert ended.code == 0, ended.err
+    via = dict(Store.open().scan("matches").select("post", "via").collect().iter_rows())
+    store = Store.open()
+    assert via == {
+        store.key("reddit:t3_s1"): "own",
+        store.key("reddit:t1_c1"): "thread",
+        store.key("reddit:t1_c3"): "own",
+    }
+    assert store.scan("posts").select(pl.len()).collect().item() == 3
+
+
+def test_a_bad_line_is_named_and_its_neighbours_are_kept(tootle, aftershock) -> None:
+    file = write(tootle, post(1, "one"), "{not json", post(2, "two"), post(3, "x", created_utc="?"))
+    ended = aftershock("import", file, "--case", "tootle", "--take-all")
+    assert ended.code == 0
+    assert "posts.ndjson:2" in ended.err
+    assert "posts.ndjson:4" in ended.err
+    assert Store.open().scan("posts").select(pl.len()).collect().item() == 2
+
+
+def test_deleted_text_is_never_stored(tootle, aftershock) -> None:
+    file = write(tootle, post(1, "[deleted]"), post(2, "[removed]"), post(3, "kept tootle ai"))
+    aftershock("import", file, "--case", "tootle", "--take-all")
+    texts = Store.open().scan("posts").collect()["text"].to_list()
+    assert texts == ["kept tootle ai"]
+
+
+def test_the_ledger_tells_what_was_read(tootle, aftershock) -> None:
+    file = write(tootle, post(1, "tootle ai"), "{not json", post(2, "[deleted]"), post(3, "other"))
+    aftershock("import", file, "--case", "tootle")
+    row = Store.open().scan("runs").collect().row(0, named=True)
+    assert (row["unit"], row["source"], row["status"]) == ("posts.ndjson", "reddit", "done")
+    assert (row["kept"], row["new"], row["gone"], row["bad"]) == (1, 1, 1, 1)
+    assert row["finished_at"] >= row["started_at"]
+    assert [case["case"] for case in row["cases"]] == ["tootle"]
+
+
+def test_an_unknown_shape_shows_a_map_that_works(tootle, aftershock) -> None:
+    file = tootle.folder / "odd.csv"
+    file.write_text("ident,body,when,who\nq1,tootle ai is here,2025-05-09T10:00:00Z,zz\n")
+    ended = aftershock("import", file, "--case", "tootle", "--take-all")
+    assert ended.code == 1
+    assert "ident" in ended.err
+    shown = shlex.split(ended.err.splitlines()[-1])
+    assert shown[:3] == ["aftershock", "import", str(file)]
+    again = aftershock(*shown[1:], "--case", "tootle", "--take-all")
+    assert again.code == 0, again.err
+    assert Store.open().scan("posts").collect()["text"].to_list() == ["tootle ai is here"]
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "sentence"),
+    [
+        (("import", "/nowhere/x.ndjson", "--case", "tootle"), 1, "No such file"),
+        (("import", "X", "--case", "nosuchcase"), 78, "soundcloud"),
+        (("import", "X", "--take-all"), 78, "--case NAME"),
+        (("import", "X", "--case", "tootle", "--map", "text"), 78, "OURS=YOURS"),
+        (("nosuchcommand",), 2, "nosuchcommand"),
+        (("collect", "nosuchcollector"), 1, "bluesky-stream"),
+    ],
+)
+def test_a_mistake_gets_a_sentence_and_its_exit_code(
+    tootle, aftershock, words, code, sentence
+) -> None:
+    file = write(tootle, post(1, "x"))
+    ended = aftershock(*(file if word == "X" else word for word in words))
+    assert ended.code == code
+    assert sentence in ended.err
+    assert "Traceback" not in ended.err
+
+
+def test_scoring_an_empty_store_says_what_to_do_next(home, aftershock) -> None:
+    ended = aftershock("score")
+    assert ended.code == 0
+    assert "aftershock import FILE" in ended.out
+
+
+def test_collect_says_of_each_collector_why_it_cannot_run(home, aftershock) -> None:
+    ended = aftershock("collect")
+    assert ended.code == 0
+    for name in ("bluesky-stream", "bluesky-search", "reddit"):
+        assert sum(line.startswith(name) for line in ended.out.splitlines()) == 1
+
+
+def test_rescore_looks_at_every_post_again(tootle, aftershock) -> None:
+    aftershock(
+        "import", write(tootle, post(1, "good"), post(2, "bad")), "--case", "tootle", "--take-all"
+    )
+    first, idle, again = (
+        aftershock("score", "--json").json(),
+        aftershock("score", "--json").json(),
+        aftershock("score", "--rescore", "--json").json(),
+    )
+    assert sum(first[name] for name in first if name in ("scored", "language")) == 2
+    assert not any(idle.get(name) for name in ("scored", "language"))
+    assert {k: v for k, v in again.items() if k != "weeks"} == {
+        k: v for k, v in first.items() if k != "weeks"
+    }
+
+
+def test_a_case_is_tested_before_it_is_trusted(tootle, aftershock) -> None:
+    aftershock(
+        "import",
+        write(tootle, post(1, "tootle ai"), post(2, "x")),
+        "--case",
+        "tootle",
+        "--take-all",
+    )
+    ended = aftershock("case", "test", "tootle")
+    assert ended.code == 0
+    assert "takes 1 of 2 posts" in ended.out
+    (tootle.cases / "tootle.toml").write_text(CASE.replace("training", "theft"))
+    assert "theft" in aftershock("case", "test", tootle.cases / "tootle.toml").err
+
+
+def test_a_new_case_is_sound_and_never_overwritten(home, aftershock) -> None:
+    assert aftershock("case", "new", "my_case").code == 0
+    assert aftershock("case", "test", "my_case").code == 0
+    again = aftershock("case", "new", "my_case")
+    assert again.code == 1
+    assert "exists already" in again.err
+
+
+def test_a_case_file_of_the_kind_nobody_can_load_names_its_errors(home, aftershock) -> None:
+    (home.cases / "broken.toml").write_text('title = "x"\nsince = "soon"\nquery = "a AND ("\n')
+    ended = aftershock("case", "test", home.cases / "broken.toml")
+    assert ended.code == 78
+    assert "broken.toml" in ended.err
+    assert "since" in ended.err
+
+
+def test_maintain_and_schedule_answer(tootle, aftershock) -> None:
+    aftershock("import", write(tootle, post(1, "tootle ai")), "--case", "tootle")
+    assert aftershock("maintain", "--purge").code == 0
+    lines = aftershock("schedule", "show").out
+    assert str(tootle.store) in lines
+    assert " collect " in lines
+
+
+def free_port() -> int:
+    with socket.socket() as sock:
+        sock.bind(("127.0.0.1", 0))
+        return int(sock.getsockname()[1])
+
+
+def test_run_with_an_empty_store_serves_the_demo_and_ends_cleanly(home) -> None:
+    port = free_port()
+    command = Path(sys.executable).with_name("aftershock")
+    with subprocess.Popen(
+        [command, "run", "--port", str(port)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        env=os.environ | {"PYTHONUNBUFFERED": "1"},
+    ) as process:
+        try:
+            said = []
+            assert process.stdout
+            for line in process.stdout:
+                said.append(line)
+                if "Ctrl-C" in line:
+                    break
+            assert any("invented posts" in line for line in said)
+            assert any(f"http://127.0.0.1:{port}" in line for line in said)
+            answer(port)
+        finally:
+            process.send_signal(signal.SIGINT)
+        rest, _ = process.communicate(timeout=60)
+        assert process.returncode == 0, rest
+        assert "Traceback" not in rest
+
+
+def answer(port: int) -> None:
+    for _ in range(100):
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{port}/", timeout=10) as page:
+                assert page.status == 200
+                return
+        except urllib.error.URLError:
+            time.sleep(0.1)
+    pytest.fail("the dashboard did not answer")
+
+
+def test_a_port_in_use_is_a_sentence_with_another_port(tootle, aftershock) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        ended = aftershock("dashboard", "--port", str(port))
+    assert ended.code == 1
+    assert f"--port {port + 1}" in ended.err
