@@ -1,0 +1,80 @@
+"""What every command shares: the consoles, exit codes, and how an error becomes a sentence."""
+
+from __future__ import annotations
+
+import json
+import sys
+from typing import Any
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    ProgressColumn,
+    Task,
+    TextColumn,
+    TimeRemainingColumn,
+)
+from rich.text import Text
+
+FINE = 0
+FAILED = 1
+TRY_LATER = 75  # EX_TEMPFAIL: cron may simply run it again
+CONFIGURATION = 78  # EX_CONFIG: a person has to change something
+
+out = Console(highlight=False, soft_wrap=True)
+err = Console(stderr=True, highlight=False, soft_wrap=True)
+
+
+class Stop(Exception):  # noqa: N818 - a command ends with it; it need not be an error
+    """Ends a command with a sentence for the person who must act, and an exit code."""
+
+    def __init__(self, sentence: str, code: int = FAILED) -> None:
+        super().__init__(sentence)
+        self.code = code
+
+
+def say(text: str) -> None:
+    """Print a line as it stands: brackets in it are no markup."""
+    out.print(text, markup=False)
+
+
+def warn(text: str) -> None:
+    """Print a line on standard error as it stands."""
+    err.print(text, markup=False)
+
+
+def say_json(value: Any) -> None:
+    """Print a value as JSON for machines, times in ISO 8601."""
+    json.dump(value, sys.stdout, indent=2, ensure_ascii=False, default=str)
+    sys.stdout.write("\n")
+
+
+class Rate(ProgressColumn):
+    """Rows a second, once there is something to divide."""
+
+    def render(self, task: Task) -> Text:
+        """Rows so far and rows/s over the time the task has run."""
+        rows = int(task.fields.get("rows", task.completed))
+        elapsed = task.elapsed or 0
+        rate = f"{rows / elapsed:,.0f} rows/s" if elapsed > 0 and rows else "- rows/s"
+        return Text(f"{rows:,} rows, {rate}")
+
+
+def progress(*, counted: bool = False) -> Progress:
+    """A progress bar on standard error with rows/s and time left; silent when not a terminal.
+
+    `counted` shows n of N instead of a share, for work whose total is rows.
+    """
+    columns: list[ProgressColumn] = [TextColumn("{task.description}"), BarColumn()]
+    if counted:
+        columns.append(MofNCompleteColumn())
+    return Progress(
+        *columns,
+        Rate(),
+        TimeRemainingColumn(),
+        console=err,
+        transient=True,
+        disable=not err.is_terminal,
+    )

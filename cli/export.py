@@ -1,0 +1,248 @@
+"""`aftershock export`: posts and series of a case to CSV or Parquet, a manifest beside each."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from enum import StrEnum
+from importlib.metadata import version
+from pathlib import Path
+from typing import Annotated, Any
+
+import polars as pl
+import typer
+
+import cases.case as case_files
+from analysis import coverage
+from analysis.series import INTERVAL_NOTE
+from analysis.table import series_table
+from analysis.vader import SCORER
+from cases.case import Case
+from cli.console import CONFIGURATION, Stop, say, say_json
+from cli.demo import open_demo
+from store import export as files
+from store.tables import Store
+
+app = typer.Typer(no_args_is_help=True, help="Write posts or series of a case to a file.")
+
+
+EARLIEST = datetime(2005, 1, 1, tzinfo=UTC)  # before either platform
+
+
+class Source(StrEnum):
+    """The platforms."""
+
+    bluesky = "bluesky"
+    reddit = "reddit"
+
+
+class Bucket(StrEnum):
+    """The widths of a series; weeks begin on Monday."""
+
+    hour = "hour"
+    six_hours = "6h"
+    day = "day"
+    week = "week"
+
+
+CaseName = Annotated[str, typer.Option("--case", help="The case, by the name of its file.")]
+Output = Annotated[Path, typer.Option("-o", "--output", help="FILE.csv or FILE.parquet.")]
+Since = Annotated[str | None, typer.Option(help="First day (or UTC time) in it: 2025-05-01.")]
+Until = Annotated[str | None, typer.Option(help="First day (or UTC time) no longer in it.")]
+Sources = Annotated[list[Source] | None, typer.Option("--source", help="Only this platform.")]
+Langs = Annotated[list[str] | None, typer.Option("--lang", help="Only this detected language.")]
+Json = Annotated[bool, typer.Option("--json", help="Say what was written as JSON.")]
+Demo = Annotated[bool, typer.Option("--demo", help="From the demo's invented posts.")]
+
+
+def instant(text: str | None, name: str) -> datetime | None:
+    """A date or ISO time as a UTC instant. Stop with what was expected when it is neither."""
+    if text is None:
+        return None
+    try:
+        value = datetime.fromisoformat(text)
+    except ValueError:
+        raise Stop(
+            f"{name} {text}: expected a day such as 2025-05-01 or a time such as "
+            "2025-05-01T12:00Z.",
+            CONFIGURATION,
+        ) from None
+    return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+
+
+@app.command()
+def posts(
+    case: CaseName,
+    output: Output,
+    since: Since = None,
+    until: Until = None,
+    source: Sources = None,
+    lang: Langs = None,
+    share: Annotated[
+        bool,
+        typer.Option("--share", help="For passing on: no text, link or author, times to the hour."),
+    ] = False,
+    demo: Demo = False,
+    as_json: Json = False,
+) -> None:
+    """The posts of a case with text, link and scores."""
+    store, chosen = _open(case, demo=demo)
+    window = _window(since, until)
+    sources = [item.value for item in source] if source else None
+    frame = files.posts_frame(
+        store,
+        case=chosen.name,
+        query_hash=chosen.query_hash,
+        scorer=SCORER,
+        sources=sources,
+        langs=lang,
+        share=share,
+        **window,
+    )
+    keys = [] if share else frame["post"].to_list()
+    manifest = _manifest(store, chosen, "posts", window, sources, lang, share=share)
+    _finish(store, chosen, frame, output, manifest, keys, as_json=as_json)
+
+
+@app.command()
+def series(
+    case: CaseName,
+    output: Output,
+    bucket: Bucket = Bucket.day,
+    since: Since = None,
+    until: Until = None,
+    source: Sources = None,
+    lang: Langs = None,
+    share: Annotated[
+        bool, typer.Option("--share", help="The same: a series holds nobody's words.")
+    ] = False,
+    demo: Demo = False,
+    as_json: Json = False,
+) -> None:
+    """The series of a case: counts, shares and tone balance, pooled and by platform."""
+    store, chosen = _open(case, demo=demo)
+    window = _window(since, until)
+    sources = [item.value for item in source] if source else None
+    cells = (
+        store.scan("cells")
+        .filter(
+            pl.col("case") == chosen.name,
+            pl.col("query_hash") == chosen.query_hash,
+            pl.col("scorer") == SCORER,
+        )
+        .collect()
+    )
+    spans = coverage.spans(
+        store.scan("runs").collect(), case=chosen.name, query_hash=chosen.query_hash
+    )
+    frame = series_table(cells, spans, width=bucket.value, sources=sources, langs=lang, **window)
+    if store.demo:
+        frame = frame.with_columns(note=pl.lit(files.DEMO_NOTE))
+    manifest = _manifest(store, chosen, "series", window, sources, lang, share=share)
+    manifest["filters"]["bucket"] = bucket.value
+    manifest["interval"] = INTERVAL_NOTE
+    _finish(store, chosen, frame, output, manifest, [], as_json=as_json)
+
+
+def _open(name: str, *, demo: bool) -> tuple[Store, Case]:
+    if demo:
+        return open_demo()
+    return Store.open(), case_files.get(name)
+
+
+def _window(since: str | None, until: str | None) -> dict[str, datetime | None]:
+    window = {"since": instant(since, "--since"), "until": instant(until, "--until")}
+    if window["since"] and window["until"] and window["since"] >= window["until"]:
+        raise Stop(f"--since {since} is not before --until {until}.", CONFIGURATION)
+    return window
+
+
+def _manifest(
+    store: Store,
+    case: Case,
+    kind: str,
+    window: dict[str, datetime | None],
+    sources: list[str] | None,
+    langs: list[str] | None,
+    *,
+    share: bool,
+) -> dict[str, Any]:
+    runs = store.scan("runs").collect()
+    spans = coverage.spans(runs, case=case.name, query_hash=case.query_hash)
+    gaps = coverage.gaps(
+        spans, since=window["since"] or EARLIEST, until=window["until"] or datetime.now(UTC)
+    )
+    if sources is not None:
+        gaps = gaps.filter(pl.col("source").is_in(sources))
+    return {
+        "case": case.name,
+        "query": case.query_text,
+        "query_hash": case.query_hash,
+        "kind": kind,
+        "share": share,
+        "filters": {
+            "since": window["since"],
+            "until": window["until"],
+            "sources": sources,
+            "langs": langs,
+        },
+        "scorer": SCORER,
+        "aftershock": version("aftershock"),
+        "coverage_gaps": gaps.to_dicts(),
+    }
+
+
+def _finish(
+    store: Store,
+    case: Case,
+    frame: pl.DataFrame,
+    output: Path,
+    manifest: dict[str, Any],
+    keys: list[str],
+    *,
+    as_json: bool,
+) -> None:
+    if frame.is_empty():
+        raise Stop(_why_empty(store, case))
+    try:
+        written = files.write(store, frame, output, manifest, posts=keys)
+    except ValueError as error:
+        raise Stop(str(error), CONFIGURATION) from error
+    if as_json:
+        say_json(
+            {
+                "file": str(written.path),
+                "manifest": str(written.manifest),
+                "rows": written.rows,
+                "sha256": written.sha256,
+            }
+        )
+        return
+    say(f"{written.rows:,} rows written to {written.path}; what they are: {written.manifest}")
+    if manifest["kind"] == "posts" and not manifest["share"]:
+        say(files.DUTY)
+
+
+def _why_empty(store: Store, case: Case) -> str:
+    matches = (
+        store.scan("matches")
+        .filter(pl.col("case") == case.name)
+        .group_by("query_hash")
+        .len()
+        .collect()
+    )
+    held = dict(matches.iter_rows())
+    if held.get(case.query_hash):
+        return (
+            f"No post of {case.name} passes these filters, or none is scored yet. Nothing was "
+            "written. Widen the filters, or run: aftershock score"
+        )
+    if held:
+        return (
+            f"The query of {case.name} has changed since its {sum(held.values()):,} posts were "
+            "kept, and figures of two queries are never mixed. Nothing was written. Import or "
+            "collect again to match them by the new query."
+        )
+    return (
+        f"No posts are kept for {case.name}. Nothing was written. Import some: "
+        f"aftershock import FILE --case {case.name}"
+    )

@@ -1,0 +1,116 @@
+"""`aftershock import`: posts from files of any of the shapes people have."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import cases.case as case_files
+import typer
+from collectors.archive import ImportSettings, ShapeError
+from rich.table import Table
+from store.tables import Store
+
+from cli.console import CONFIGURATION, FAILED, FINE, Stop, out, progress, say, say_json, warn
+from cli.ingest import Unit, ingest
+from collectors import archive
+
+
+def import_files(
+    files: Annotated[list[Path], typer.Argument(help="NDJSON, CSV or Parquet; plain, gzip, zstd.")],
+    case: Annotated[
+        str | None, typer.Option("--case", help="Only this case; without it, every case.")
+    ] = None,
+    take_all: Annotated[
+        bool, typer.Option("--take-all", help="Every row belongs to the case, whatever it says.")
+    ] = False,
+    map_: Annotated[
+        str, typer.Option("--map", help="Our columns from yours: text=body,at=created,...")
+    ] = "",
+    as_json: Annotated[bool, typer.Option("--json", help="The result as JSON.")] = False,
+) -> None:
+    """Import posts from files. The queries of the cases decide what is kept."""
+    if take_all and case is None:
+        raise Stop(
+            "--take-all needs --case NAME: it says to which case every row belongs.", CONFIGURATION
+        )
+    missing = [file for file in files if not file.is_file()]
+    if missing:
+        raise Stop(f"No such file: {', '.join(map(str, missing))}. Nothing was imported.")
+    chosen = [case_files.get(case)] if case else list(case_files.load_all().values())
+    store = Store.open()
+    with progress() as bar:
+        task = bar.add_task("importing", total=None, rows=0)
+
+        def moved(done: int, total: int, rows: int) -> None:
+            bar.update(task, completed=done, total=total, rows=rows)
+
+        settings = ImportSettings(
+            files=files, mapping=_mapping(map_), taken=take_all, progress=moved
+        )
+        try:
+            units = ingest(store, chosen, archive.collect(chosen, None, store.known(), settings))
+        except ShapeError as error:
+            raise Stop(str(error)) from error
+    if as_json:
+        say_json([_facts(unit) for unit in units])
+    else:
+        _report(units)
+    broken = any(unit.reading.status in {"partial", "failed"} for unit in units)
+    raise typer.Exit(FAILED if broken else FINE)
+
+
+def _mapping(text: str) -> dict[str, str]:
+    pairs = [part for part in text.split(",") if part.strip()]
+    if any("=" not in pair for pair in pairs):
+        raise Stop(
+            f"--map {text}: each part has to read OURS=YOURS, as in --map text=body,at=created.",
+            CONFIGURATION,
+        )
+    return {ours.strip(): yours.strip() for ours, yours in (pair.split("=", 1) for pair in pairs)}
+
+
+def _facts(unit: Unit) -> dict[str, object]:
+    return {
+        "unit": unit.reading.unit,
+        "source": unit.reading.source,
+        "status": unit.reading.status,
+        "rows": unit.reading.items,
+        "kept": unit.kept,
+        "new": unit.new,
+        "gone": unit.gone,
+        "bad": unit.bad,
+        "bad_at": [{"place": bad.place, "reason": bad.reason} for bad in unit.bad_shown],
+        "cases": dict(unit.by_case),
+        "error": unit.reading.error,
+    }
+
+
+def _report(units: list[Unit]) -> None:
+    table = Table(box=None, pad_edge=False)
+    for name in ("file", "source"):
+        table.add_column(name)
+    for name in ("rows read", "kept", "new", "deleted at source", "unreadable"):
+        table.add_column(name, justify="right")
+    for unit in units:
+        numbers = (unit.reading.items, unit.kept, unit.new, unit.gone, unit.bad)
+        table.add_row(unit.reading.unit, unit.reading.source, *(f"{n:,}" for n in numbers))
+    out.print(table, markup=False)
+    for unit in units:
+        for name, count in sorted(unit.by_case.items()):
+            say(f"{count:,} of {unit.reading.unit} belong to the case {name}.")
+        for bad in unit.bad_shown:
+            warn(f"{bad.place}: {bad.reason}")
+        if unit.bad > len(unit.bad_shown):
+            warn(f"... and {unit.bad - len(unit.bad_shown):,} more of {unit.reading.unit}.")
+        if unit.reading.error:
+            warn(unit.reading.error)
+    if not sum(unit.kept for unit in units):
+        say(
+            "No row belongs to a case, so nothing was kept. `aftershock case test NAME` shows what "
+            "a case looks for; --take-all with --case NAME keeps every row."
+        )
+    elif sum(unit.new for unit in units):
+        say("Next: aftershock score")
+    else:
+        say("Every row was in the store already.")

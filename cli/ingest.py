@@ -1,0 +1,130 @@
+"""The way from a collector to the store: match, write, and say in the ledger what was read.
+
+The one road for every source, files and live collectors alike. Collectors hold no state; the
+ledger row with the cursor is written after the posts it covers, so a cursor never moves past
+something that was not stored.
+"""
+
+from __future__ import annotations
+
+import socket
+import uuid
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from importlib.metadata import version
+from typing import Any
+
+from cases.case import Case
+from cases.match import match
+
+from store.schema import Bad, Batch, Reading
+from store.tables import Store, StoreError
+
+BAD_SHOWN = 20
+
+
+@dataclass
+class Unit:
+    """What came of one unit of a source: a file, a phrase, a subreddit."""
+
+    run_id: str
+    collector: str
+    started_at: datetime
+    cursor_before: str | None
+    reading: Reading
+    cursor: str | None = None
+    kept: int = 0
+    new: int = 0
+    gone: int = 0
+    bad: int = 0
+    bad_shown: list[Bad] = field(default_factory=list)
+    by_case: Counter[str] = field(default_factory=Counter)
+
+
+def ingest(
+    store: Store,
+    cases: Sequence[Case],
+    batches: Iterable[Batch],
+    *,
+    cursor: str | None = None,
+    ledger: bool = True,
+) -> list[Unit]:
+    """Store every batch and return what came of each unit, in the order they were first seen.
+
+    A unit's ledger row is written when the unit begins (status running), whenever it reaches a new
+    cursor, and when it ends. When the collector or the store raises, the rows of the units under
+    way become `failed` with the sentence of the error, and the error goes on. Without `ledger`
+    nothing is said there: the demo has a ledger of its own.
+    """
+    units: dict[tuple[str, str, str], Unit] = {}
+
+    def matched(case: Case, uris: Sequence[str]) -> set[str]:
+        return store.known().matched(case.name, case.query_hash, uris)
+
+    def log(unit: Unit, *, failed: str = "") -> None:
+        if ledger:
+            store.log_run(_row(unit, cases, failed=failed))
+
+    try:
+        for batch in batches:
+            key = (batch.collector, batch.reading.source, batch.reading.unit)
+            unit = units.get(key)
+            if unit is None:
+                unit = units[key] = Unit(
+                    uuid.uuid4().hex, batch.collector, datetime.now(UTC), cursor, batch.reading
+                )
+                log(unit)
+            rows = match(batch.posts, cases, matched=matched, taken=batch.taken)
+            written = store.write(batch, rows)
+            unit.reading = batch.reading
+            unit.kept += written.kept
+            unit.new += written.new
+            unit.gone += len(batch.gone)
+            unit.bad += len(batch.bad)
+            unit.bad_shown += batch.bad[: BAD_SHOWN - len(unit.bad_shown)]
+            for (name,), part in rows.group_by("case"):
+                unit.by_case[str(name)] += part.height
+            if batch.cursor is not None or batch.reading.status != "running":
+                unit.cursor = batch.cursor or unit.cursor
+                log(unit)
+    except BaseException as error:
+        with suppress(StoreError):  # the error under way says more than a second one would
+            for unit in units.values():
+                if unit.reading.status == "running":
+                    log(unit, failed=str(error) or type(error).__name__)
+        raise
+    return list(units.values())
+
+
+def _row(unit: Unit, cases: Sequence[Case], *, failed: str = "") -> dict[str, Any]:
+    reading = unit.reading
+    status = "failed" if failed else reading.status
+    return {
+        "run_id": unit.run_id,
+        "collector": unit.collector,
+        "source": reading.source,
+        "host": reading.host or socket.gethostname(),
+        "cases": [{"case": case.name, "query_hash": case.query_hash} for case in cases],
+        "unit": reading.unit,
+        "started_at": unit.started_at,
+        "finished_at": None if status == "running" else datetime.now(UTC),
+        "observed_from": reading.observed_from,
+        "observed_to": reading.observed_to,
+        "cursor_before": unit.cursor_before,
+        "cursor_after": unit.cursor,
+        "pages": reading.pages,
+        "items": reading.items,
+        "kept": unit.kept,
+        "new": unit.new,
+        "gone": unit.gone,
+        "bad": unit.bad,
+        "bytes": reading.bytes,
+        "status": status,
+        "stop_reason": "stopped by an error" if failed else reading.stop_reason,
+        "gap": bool(failed) or reading.gap,
+        "error": failed or reading.error,
+        "version": version("aftershock"),
+    }

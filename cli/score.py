@@ -1,0 +1,71 @@
+"""`aftershock score`: tone for every post that has none yet, then the figures of the charts."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Annotated
+
+import polars as pl
+import typer
+from store.tables import Store
+
+from analysis import series, tone
+from analysis.vader import SCORER
+from cli.console import progress, say, say_json
+
+# Accounts whose words are a subreddit's rules, not anybody's opinion.
+BOTS = (("reddit", "AutoModerator"),)
+STATUS = {
+    "scored": "scored",
+    "language": "not scored: in no language this scorer knows",
+    "too_long": "not scored: too long for the scorer",
+    "marker": "not scored: bots and deletion markers",
+}
+
+
+def score_store(store: Store, *, rescore: bool = False) -> Counter[str]:
+    """Score the posts that wait and rebuild the cells that no longer reflect the store.
+
+    Returns how many posts got which status, and under `weeks` how many weeks were rebuilt.
+    """
+    markers = {store.author_key(source, name) for source, name in BOTS}
+    counts: Counter[str] = Counter()
+    with progress() as bar:
+        task = bar.add_task("scoring", total=None, rows=0)
+        for posts in store.work(SCORER, rescore=rescore):
+            scores = tone.score(posts, markers=markers)
+            store.add_scores(scores)
+            for status, part in scores.group_by("status"):
+                counts[str(status[0])] += part.height
+            bar.update(task, rows=sum(counts.values()))
+        bar.update(task, description="building figures")
+        counts["weeks"] = store.rebuild(series.cells)
+    return counts
+
+
+def score(
+    rescore: Annotated[
+        bool, typer.Option("--rescore", help="Score again what has a score of this version.")
+    ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="The counts as JSON.")] = False,
+) -> None:
+    """Score what has no score of the current scorer yet, then rebuild the charts' figures."""
+    store = Store.open()
+    counts = score_store(store, rescore=rescore)
+    if as_json:
+        say_json({"scorer": SCORER, **counts})
+        return
+    for line in summary(counts):
+        say(line)
+    if not store.scan("posts").select(pl.len()).collect().item():
+        say("The store is empty. Next: aftershock import FILE, or aftershock demo to look around.")
+
+
+def summary(counts: Counter[str]) -> list[str]:
+    """What scoring did, a line a status."""
+    looked_at = sum(counts[name] for name in STATUS)
+    if not looked_at and not counts["weeks"]:
+        return ["Nothing to score: every post has its score."]
+    lines = [f"{looked_at:,} posts looked at by {SCORER}:"] if looked_at else []
+    lines += [f"  {counts[name]:,} {words}" for name, words in STATUS.items() if counts[name]]
+    return [*lines, f"Figures of {counts['weeks']:,} weeks rebuilt."]
