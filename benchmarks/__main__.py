@@ -41,15 +41,14 @@ def main() -> None:
 
 def pipeline(file: Path) -> list[Measured]:
     """Import, score and cells, each beside the plainest way to do the same with its library."""
-    from cases.case import get  # noqa: PLC0415
-    from collectors.archive import ImportSettings  # noqa: PLC0415
-    from store.tables import Store  # noqa: PLC0415
-
     from analysis import series  # noqa: PLC0415 - after the environment is set
     from analysis.vader import SCORER  # noqa: PLC0415
+    from cases.case import get  # noqa: PLC0415
     from cli.ingest import ingest  # noqa: PLC0415
     from cli.score import score_store  # noqa: PLC0415
     from collectors import archive  # noqa: PLC0415
+    from collectors.archive import ImportSettings  # noqa: PLC0415
+    from store.tables import Store  # noqa: PLC0415
 
     results = []
     store, case = Store.open(), get(generate.CASE)
@@ -111,7 +110,7 @@ def dashboard() -> list[Measured]:
     if app.exception:
         sys.exit(f"The dashboard failed: {app.exception[0].value}")
     reruns = []
-    for bucket in ("Week", "Day", "Week", "Day", "Week", "Day"):
+    for bucket in ("Week", "Day") * 3:
         app.segmented_control(key="bucket").set_value(bucket)
         reruns.append(measured("dashboard: rerun (median of 6)", 1, app.run))
     return [first, sorted(reruns, key=lambda one: one.cpu)[len(reruns) // 2]]

@@ -12,6 +12,8 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
+from store.schema import RAW_POST
+
 CASE = "bench"
 PLAIN = """
 the a to of and in is it that for on with as this was at be by are we you they our your
@@ -42,22 +44,23 @@ def posts(file: Path, rows: int, seed: int = 7) -> None:
     rate = 1 + 0.35 * np.sin((hours % 24 - 15) / 24 * 2 * np.pi)
     for day, height in ((120, 8), (150, 4), (250, 6)):
         rate = rate + np.where(hours >= day * 24, height * np.exp(-(hours - day * 24) / 48), 0)
+    # In order of time, as the archives of Reddit are.
+    seconds = rng.choice(len(rate), rows, p=rate / rate.sum()) * 3600 + rng.integers(0, 3600, rows)
+    seconds.sort()
     with file.open("wb") as out:
         for first in range(0, rows, CHUNK):
-            n = min(CHUNK, rows - first)
-            out.write(_chunk(rng, n, first, rate / rate.sum(), vocabulary, plain))
+            out.write(_chunk(rng, seconds[first : first + CHUNK], first, vocabulary, plain))
 
 
 def _chunk(
     rng: np.random.Generator,
-    n: int,
+    seconds: np.ndarray,
     first: int,
-    rate: np.ndarray,
     vocabulary: np.ndarray,
     plain: np.ndarray,
 ) -> bytes:
+    n = len(seconds)
     ids = np.arange(first, first + n)
-    seconds = rng.choice(len(rate), n, p=rate) * 3600 + rng.integers(0, 3600, n)
     at = np.datetime64(START.replace(tzinfo=None), "s") + seconds.astype("m8[s]")
     lengths = rng.poisson(20, n) + 1
     charged = rng.random(lengths.sum()) < 0.12
@@ -88,7 +91,10 @@ def _chunk(
             "likes": (rng.pareto(1.3, n) * 3).astype(np.int64),
         }
     )
-    return frame.write_ndjson().encode()
+    absent = [
+        pl.lit(None, dtype).alias(n) for n, dtype in RAW_POST.items() if n not in frame.columns
+    ]
+    return frame.with_columns(absent).select(RAW_POST.names()).write_ndjson().encode()
 
 
 def _iso(times: np.ndarray) -> pl.Series:
