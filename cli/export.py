@@ -134,7 +134,15 @@ def series(
     spans = coverage.spans(
         store.scan("runs").collect(), case=chosen.name, query_hash=chosen.query_hash
     )
-    frame = series_table(cells, spans, width=bucket.value, sources=sources, langs=lang, **window)
+    frame = series_table(
+        cells,
+        spans,
+        width=bucket.value,
+        sources=sources,
+        langs=lang,
+        since=window["since"],
+        until=window["until"],
+    )
     if store.demo:
         frame = frame.with_columns(note=pl.lit(files.DEMO_NOTE))
     manifest = _manifest(store, chosen, "series", window, sources, lang, share=share)
