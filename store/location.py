@@ -1,0 +1,48 @@
+"""Where the store and its salt lie, from the environment or by default.
+
+Reads no file and makes no folder: whoever needs one of these places does that.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+
+def checkout() -> Path:
+    """The folder Aftershock runs from."""
+    return Path(__file__).resolve().parents[1]
+
+
+def store_location() -> str:
+    """The folder or object-store URL of the tables: AFTERSHOCK_STORE, or `data` in the checkout."""
+    return os.environ.get("AFTERSHOCK_STORE") or str(checkout() / "data")
+
+
+def salt_path() -> Path:
+    """The file of the salt: AFTERSHOCK_SALT, or `aftershock/salt` in the user's configuration.
+
+    Never inside the store: whoever copies or publishes the tables must not pass on the salt.
+    """
+    if named := os.environ.get("AFTERSHOCK_SALT"):
+        return Path(named).expanduser()
+    configuration = os.environ.get("XDG_CONFIG_HOME")
+    # A relative XDG_CONFIG_HOME is invalid and to be ignored (XDG Base Directory Specification).
+    base = Path(configuration) if configuration and Path(configuration).is_absolute() else None
+    return (base or Path.home() / ".config") / "aftershock" / "salt"
+
+
+def is_local(location: str) -> bool:
+    """Whether `location` is a folder on this machine and not an object-store URL."""
+    return "://" not in location
+
+
+def resolved(location: str) -> str:
+    """`location` as every part of the store uses it: an absolute path, or a URL without end slash.
+
+    A relative path would mean another store as soon as the program changes its folder.
+    """
+    location = location.removeprefix("file://")
+    if is_local(location):
+        return str(Path(location).expanduser().resolve())
+    return location.rstrip("/")

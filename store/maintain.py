@@ -1,0 +1,103 @@
+"""Keeping the store small and honest: compact, drop old files, checkpoint, wipe what is overdue.
+
+Changes no figure: compaction moves rows, and what it wipes was hidden for 30 days.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from contextlib import nullcontext, suppress
+from datetime import datetime
+from functools import partial
+from pathlib import Path
+
+import polars as pl
+from deltalake import DeltaTable
+
+from store.cells import CellsMoved, replace_cells, stale
+from store.merge import WRITER, Tables
+from store.posts import wipe_hidden
+from store.schema import CELLS, TABLES
+
+KEPT_HOURS = 1
+# What a killed process leaves while it writes: `part-….parquet#1` (object_store's staging name,
+# which its own listing, and so vacuum, never shows) and drafts of commits.
+_STAGING = re.compile(r".*#\d+|_commit_.*\.tmp")
+
+
+def maintain(tables: Tables, now: datetime, *, purge: bool = False) -> dict[str, int]:
+    """Wipe, compact, vacuum, checkpoint and clean the log of every table.
+
+    Files no longer referenced are kept for an hour, for readers that still use them; with `purge`
+    they go at once, and on a local disk every writer is locked out until all is done. On an object
+    store there is no such lock, so there `purge` takes only what the log marks as removed: an
+    unreferenced file may belong to a commit under way.
+
+    Returns rows_wiped, files_before, files_after and, on a local disk, bytes_freed.
+    """
+    with tables.lock() if purge else nullcontext():
+        wiped = wipe_hidden(tables, now)
+        files, freed = _files(tables), 0
+        for name in TABLES:
+            with tables.lock():
+                tables.commit(name, _compact)
+                folder = Path(tables.uri(name)) if tables.local else None
+                freed += tables.commit(name, partial(_vacuum, folder, purge=purge))
+                if folder:
+                    freed += _clear_staging(folder, 0 if purge else KEPT_HOURS)
+        _record(tables)
+        for name in TABLES:
+            tables.commit(name, _checkpoint)
+        figures = {"rows_wiped": wiped, "files_before": files, "files_after": _files(tables)}
+        return figures | ({"bytes_freed": freed} if tables.local else {})
+
+
+def _compact(table: DeltaTable) -> None:
+    table.optimize.compact(writer_properties=WRITER)
+
+
+def _vacuum(folder: Path | None, table: DeltaTable, *, purge: bool) -> int:
+    """Delete unreferenced files; returns their bytes on a local disk, 0 elsewhere."""
+    hours = 0 if purge else KEPT_HOURS
+    # `full` also takes files that no log mentions: what a killed writer left behind.
+    full = folder is not None or not purge
+    unused = table.vacuum(hours, dry_run=True, enforce_retention_duration=False, full=full)
+    if not unused:  # a vacuum makes two commits even when it has nothing to do
+        return 0
+    freed = 0
+    if folder:
+        for name in unused:
+            with suppress(FileNotFoundError):
+                freed += (folder / name).stat().st_size
+    table.vacuum(hours, dry_run=False, enforce_retention_duration=False, full=full)
+    return freed
+
+
+def _clear_staging(folder: Path, hours: int) -> int:
+    limit = time.time() - hours * 3600
+    freed = 0
+    for path in folder.rglob("*"):
+        with suppress(FileNotFoundError):
+            found = path.stat()
+            if _STAGING.fullmatch(path.name) and found.st_mtime <= limit:
+                path.unlink()
+                freed += found.st_size
+    return freed
+
+
+def _record(tables: Tables) -> None:
+    """Say in the cells that they are up to date, so that cleaning the log makes no week stale."""
+    found = stale(tables)
+    if not found.weeks:
+        with suppress(CellsMoved):  # then somebody is rebuilding them and will say so
+            replace_cells(tables, pl.DataFrame(schema=CELLS), (), found.versions)
+
+
+def _checkpoint(table: DeltaTable) -> None:
+    table.create_checkpoint()
+    table.cleanup_metadata()
+
+
+def _files(tables: Tables) -> int:
+    return sum(len(tables.snapshot(name).file_uris()) for name in TABLES)

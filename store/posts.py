@@ -1,0 +1,244 @@
+"""Posts on their way in, and what happens when they are deleted: upsert, wipe, hide, forget.
+
+Works on keys; who turns uris and names into keys is `keys.py`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from datetime import UTC, datetime, timedelta
+
+import polars as pl
+
+from store.keys import Keys
+from store.merge import ROWS_A_MERGE, Tables, chunks, moment, shaped
+from store.schema import CHECKS, MATCHES, POSTS, RAW_POST, WORDS
+
+# What a newer copy of a post changes. Its key, time, day, first sight and the engagement at first
+# sight stay. A reply's root that was known once is not unlearnt from a copy without it.
+UPDATES = {
+    column: f"s.{column}"
+    for column in (
+        "text",
+        "text_hash",
+        "langs",
+        "created_at",
+        "community",
+        "author",
+        "collected_at",
+        "collector",
+    )
+} | {column: f"coalesce(s.{column}, t.{column})" for column in ("parent", "root", "quoted")}
+# Strictly newer, so that reading the same file again makes no commit at all. A hidden post comes
+# back with its account only, a gone one never.
+NEWER = "s.collected_at > t.collected_at AND t.state = 'live'"
+
+# What goes when a post is deleted at its source. The community too: `u_name` names its author.
+WIPED = dict.fromkeys(("uri", "text", "text_hash", "author", "community"), "NULL")
+HIDDEN_DAYS = 30
+
+_RANK = "CASE {0}.via WHEN 'own' THEN 3 WHEN 'taken' THEN 2 ELSE 1 END"
+_BETTER = f"{_RANK.format('s')} > {_RANK.format('t')}"
+
+
+def shape(posts: pl.DataFrame, collector: str, keys: Keys) -> pl.DataFrame:
+    """RAW_POST to the columns of POSTS but `day`, one row a post; `at` may still be null."""
+    raw = shaped(posts, RAW_POST)
+    if raw["uri"].null_count() or raw["collected_at"].null_count():
+        raise ValueError("every post needs a uri and the time at which it was collected")
+    text = raw["text"].fill_null("")  # so that every live post has a text_hash to be scored by
+    rows = raw.with_columns(
+        keys.posts(raw["uri"]).alias("post"),
+        keys.posts(raw["parent"]),
+        keys.posts(raw["root"]),
+        keys.posts(raw["quoted"]),
+        keys.authors(raw["source"], raw["author"]),
+        text,
+        keys.texts(text).alias("text_hash"),
+        pl.col("langs").fill_null(pl.lit([], WORDS)),
+        pl.col("collected_at").alias("first_seen_at"),
+        collector=pl.lit(collector),
+        state=pl.lit("live"),
+        state_at=pl.lit(None, POSTS["state_at"]),
+    )
+    return _one_each(rows.select(name for name in POSTS if name != "day"))
+
+
+def _one_each(rows: pl.DataFrame) -> pl.DataFrame:
+    """Copies of one post become what storing them one after the other would have made of them."""
+    twice = rows["post"].is_duplicated()
+    if not twice.any():
+        return rows
+    first = ("first_seen_at", "likes", "reposts", "replies")
+    known = ("at", "parent", "root", "quoted")
+    merged = (
+        rows.filter(twice)
+        .sort("collected_at", maintain_order=True)
+        .group_by("post", maintain_order=True)
+        .agg(
+            pl.exclude(*first, *known).last(),
+            pl.col(first).first(),
+            pl.col("at").drop_nulls().first(),
+            pl.col("parent", "root", "quoted").drop_nulls().last(),
+        )
+    )
+    return pl.concat([rows.filter(~twice), merged.select(rows.columns)])
+
+
+def blocked(tables: Tables) -> pl.DataFrame:
+    return tables.scan("blocked").select("key").collect()
+
+
+def store(tables: Tables, rows: pl.DataFrame) -> tuple[pl.DataFrame, int, int]:
+    """Upsert shaped rows. Returns where they are (post, day), how many were new, how many blocked.
+
+    Posts without a time go by themselves: placing them costs a look through all keys.
+    """
+    untimed = rows["at"].is_null()
+    parts = list(chunks(rows.filter(~untimed).with_columns(day=pl.col("at").dt.date()), "day"))
+    parts += list(rows.filter(untimed).iter_slices(ROWS_A_MERGE))
+    placed = [pl.DataFrame(schema={"post": pl.String, "day": pl.Date})]
+    new = refused = 0
+    for part in parts:
+        with tables.lock():
+            stop = blocked(tables)
+            allowed = part.join(stop, left_on="post", right_on="key", how="anti").join(
+                stop, left_on="author", right_on="key", how="anti"
+            )
+            refused += part.height - allowed.height
+            allowed = _place(tables, allowed)
+            new += tables.merge("posts", allowed, updates=UPDATES, when=NEWER)
+        placed.append(allowed.select("post", "day"))
+    return pl.concat(placed), new, refused
+
+
+def _place(tables: Tables, rows: pl.DataFrame) -> pl.DataFrame:
+    """Give every row its `at` and `day`; the same post always gets the same ones.
+
+    A post that first came without a time keeps the moment of first sight, even when a later copy
+    has a time (a Bluesky post whose id was dated in the future has one as soon as that day comes).
+    """
+    if rows["at"].null_count():
+        stored = _find(tables, rows.filter(pl.col("at").is_null()), "at")
+        rows = rows.join(stored.rename({"at": "stored"}), on="post", how="left").with_columns(
+            at=pl.coalesce("at", "stored")
+        )
+        unseen = rows.filter(pl.col("at").is_null())
+        tables.merge("times", unseen.select("post", at="first_seen_at"))
+    # After that merge: where two writers fix the same post, both go by what the table says.
+    fixed = tables.scan("times").select("post", fixed="at").collect()
+    return (
+        rows.join(fixed, on="post", how="left")
+        .with_columns(at=pl.coalesce("fixed", "at"))
+        .with_columns(day=pl.col("at").dt.date())
+        .select(POSTS.names())
+    )
+
+
+def add_matches(tables: Tables, matches: pl.DataFrame) -> None:
+    """Upsert MATCHES rows; a post's own match outranks `taken`, and that one its thread's."""
+    rank = pl.col("via").replace_strict({"own": 3, "taken": 2, "thread": 1})
+    best = (
+        matches.sort(rank, maintain_order=True)
+        .group_by("case", "post", "query_hash", maintain_order=True)
+        .agg(pl.col("day", "via").last(), pl.col("root_known").any())
+    )
+    tables.merge(
+        "matches",
+        best.select(MATCHES.names()),
+        updates={
+            "via": f"CASE WHEN {_BETTER} THEN s.via ELSE t.via END",
+            "root_known": "s.root_known OR t.root_known",
+        },
+        when=f"{_BETTER} OR (s.root_known AND NOT t.root_known)",
+    )
+
+
+def add_checks(tables: Tables, checks: pl.DataFrame) -> None:
+    """Upsert CHECKS rows without their day; those of posts that are not stored are dropped."""
+    checks = checks.sort("checked_at", maintain_order=True).unique("post", keep="last")
+    with tables.lock():
+        rows = checks.join(_find(tables, checks, "day"), on="post")
+        values = [name for name in CHECKS if name not in {"post", "day"}]
+        tables.merge(
+            "checks",
+            rows,
+            updates={name: f"s.{name}" for name in values},
+            when="s.checked_at > t.checked_at",
+        )
+
+
+def _find(tables: Tables, keys: pl.DataFrame, *columns: str) -> pl.DataFrame:
+    """Stored posts by their key alone: reads the key column of the whole table."""
+    wanted = keys.lazy().select("post").unique()
+    return tables.scan("posts").select("post", *columns).join(wanted, on="post").collect()
+
+
+def wipe(tables: Tables, keys: Collection[str], now: datetime) -> int:
+    """Wipe text, uri and author of these posts for good; returns how many still had them."""
+    return _turn(tables, pl.col("state") != "gone", "gone", now, posts=keys)
+
+
+def hide(tables: Tables, authors: Collection[str], now: datetime) -> int:
+    return _turn(tables, pl.col("state") == "live", "hidden", now, authors=authors)
+
+
+def restore(tables: Tables, authors: Collection[str], now: datetime) -> int:
+    return _turn(tables, pl.col("state") == "hidden", "live", now, authors=authors)
+
+
+def wipe_hidden(tables: Tables, now: datetime) -> int:
+    """Wipe what has been hidden for more than 30 days."""
+    limit = now - timedelta(days=HIDDEN_DAYS)
+    overdue = (pl.col("state") == "hidden") & (pl.col("state_at") < limit)
+    return _turn(tables, overdue, "gone", now)
+
+
+def _turn(
+    tables: Tables,
+    which: pl.Expr,
+    state: str,
+    now: datetime,
+    *,
+    posts: Collection[str] | None = None,
+    authors: Collection[str] | None = None,
+) -> int:
+    """Give posts another state. Found first and then updated by day and key, since the predicate
+    of an update stays in the log: an author in it would be on record for ever."""
+    updates = {"state": f"'{state}'", "state_at": moment(now.astimezone(UTC))}
+    if state == "gone":
+        updates |= WIPED
+    if not (posts is None or posts) or not (authors is None or authors):
+        return 0
+    with tables.lock():
+        found = tables.scan("posts").filter(which)
+        for column, keys in (("post", posts), ("author", authors)):
+            if keys is not None:
+                wanted = pl.LazyFrame({column: sorted(set(keys))}, schema={column: pl.String})
+                found = found.join(wanted, on=column, how="semi")
+        return tables.update("posts", found.select("post", "day").collect(), updates)
+
+
+def forget(tables: Tables, keys: Collection[str], now: datetime) -> int:
+    """Delete every row of these posts, or of these authors' posts, and block their keys.
+
+    Blocked before anything is deleted, so that no writer brings a post back meanwhile; the posts
+    go last, so that a forget that was killed finds them again.
+    """
+    wanted = pl.DataFrame({"key": sorted(set(keys))}, schema={"key": pl.String})
+    with tables.lock():
+        found = (
+            tables.scan("posts")
+            .select("post", "day", "author")
+            .filter(
+                pl.col("post").is_in(wanted["key"].implode())
+                | pl.col("author").is_in(wanted["key"].implode())
+            )
+            .select("post", "day")
+            .collect()
+        )
+        stop = pl.concat([wanted, found.select(key="post")]).unique()
+        tables.merge("blocked", stop.with_columns(blocked_at=pl.lit(now, POSTS["at"])))
+        for name in ("scores", "matches", "checks", "labels", "times"):
+            tables.delete(name, found)
+        return tables.delete("posts", found)

@@ -1,0 +1,405 @@
+"""The store as the rest of the program sees it: `Store.open`, then reading and writing posts.
+
+What the tables look like is in `schema.py`; how rows get into them in `posts.py` and `cells.py`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from store import cells, maintain, posts
+from store.cells import CellsMoved, Stale
+from store.keys import DEMO_SALT, Keys, StoreError, make_salt, read_salt
+from store.location import resolved, salt_path, store_location
+from store.merge import StoreBusy, Tables, holds
+from store.schema import CHECKS, SCHEMA_VERSION, SCORES, TABLES, Batch
+
+__all__ = ["CellsMoved", "Known", "Stale", "Store", "StoreBusy", "StoreError", "Written"]
+
+# From an older schema version to the next one. A step has to be repeatable: it may be killed.
+MIGRATIONS: dict[int, Callable[[Tables], None]] = {}
+
+ROWS_AT_ONCE = 50_000
+# In a local path deltalake 1.6.6 takes %20 for a blank and panics on brackets, bars and carets;
+# polars takes a folder a=b for a partition.
+UNSUPPORTED = set("[]^|\\%=")
+_WORK = ("post", "day", "source", "author", "text", "langs", "text_hash")
+
+
+@dataclass(frozen=True)
+class Written:
+    """What became of a batch, in posts: those of a case, of these the ones not seen before, those
+    wiped because they are gone, and those refused because they or their author are blocked."""
+
+    new: int
+    kept: int
+    gone: int
+    blocked: int
+
+
+class Known:
+    """What the store keeps, as collectors may ask."""
+
+    def __init__(self, tables: Tables, keys: Keys) -> None:
+        self._tables = tables
+        self._keys = keys
+
+    def has(self, uris: Sequence[str]) -> set[str]:
+        """Which of these posts are stored, in whatever state."""
+        return self._among(self._tables.scan("posts"), uris)
+
+    def matched(self, case: str, query_hash: str, uris: Sequence[str]) -> set[str]:
+        """Which of these posts belong to the case by themselves (own or taken), so that what hangs
+        on them does too."""
+        return self._among(
+            self._tables.scan("matches").filter(
+                pl.col("case") == case,
+                pl.col("query_hash") == query_hash,
+                pl.col("via").is_in(["own", "taken"]),
+            ),
+            uris,
+        )
+
+    def _among(self, rows: pl.LazyFrame, uris: Sequence[str]) -> set[str]:
+        if not uris:
+            return set()
+        asked = pl.DataFrame({"uri": list(dict.fromkeys(uris))}, schema={"uri": pl.String})
+        asked = asked.with_columns(self._keys.posts(asked["uri"]).alias("post"))
+        found = rows.select("post").join(asked.lazy(), on="post").select("uri")
+        return set(found.collect()["uri"])
+
+
+class Store:
+    """One store: its tables, its keys, and the lock that keeps its writers apart.
+
+    Safe to share between threads; every method may raise StoreError, writers also StoreBusy.
+    """
+
+    def __init__(self, tables: Tables, keys: Keys, *, demo: bool) -> None:
+        self._tables = tables
+        self._keys = keys
+        self.demo = demo
+        self.location = tables.location
+
+    @classmethod
+    def open(
+        cls,
+        location: str | None = None,
+        *,
+        create: bool = True,
+        demo: bool = False,
+        salt: bytes | None = None,
+    ) -> Store:
+        """Open the store at `location` (default: AFTERSHOCK_STORE), making it if it is not there.
+
+        The salt is the file at `salt_path()`, made with the store; the demo has a fixed one.
+        Raises StoreError when there is no store and `create` is false, when the salt is missing or
+        not this store's, when a newer program made the store, or when demo and real would mix.
+        """
+        tables = Tables(resolved(location or store_location()))
+        if tables.local and (odd := sorted(UNSUPPORTED & set(tables.location))):
+            raise StoreError(
+                f"The store cannot lie in {tables.location}: its tables cannot be read with"
+                f" {' '.join(odd)} in a folder's name. Name another folder in AFTERSHOCK_STORE."
+            )
+        existing = tables.existing()
+        if not existing and not create:
+            raise StoreError(
+                f"There is no store at {tables.location} yet. Bring posts in with"
+                " `aftershock import FILE`, or look around with `aftershock demo`."
+            )
+        keys = Keys(DEMO_SALT if demo else salt or _salt(tables, existing))
+        if len(existing) < len(TABLES):
+            _create(tables, keys, demo=demo)
+        _admit(tables, keys, demo=demo)
+        return cls(tables, keys, demo=demo)
+
+    # Keys
+
+    def key(self, uri: str) -> str:
+        return self._keys.key(uri)
+
+    def author_key(self, source: str, author: str) -> str:
+        return self._keys.author_key(source, author)
+
+    def text_hash(self, text: str) -> str:
+        return self._keys.text_hash(text)
+
+    # Reading
+
+    def version(self) -> str:
+        """Changes whenever any table has changed: what caches of the store go by."""
+        return ".".join(str(number) for number in self._tables.versions().values())
+
+    def scan(self, table: str) -> pl.LazyFrame:
+        """The rows of a table as it stands now, with the columns of `TABLES[table]`.
+
+        Posts come in every state; what is shown or exported goes through `visible()`.
+        """
+        return self._tables.scan(table)
+
+    def visible(self) -> pl.LazyFrame:
+        """The posts that may be shown and exported: neither hidden nor gone."""
+        return self.scan("posts").filter(pl.col("state") == "live")
+
+    def known(self) -> Known:
+        return Known(self._tables, self._keys)
+
+    def scored(
+        self,
+        *,
+        case: str | None = None,
+        query_hash: str | None = None,
+        scorer: str | None = None,
+        since: datetime | None = None,
+        until: datetime | None = None,
+        weeks: Sequence[date] | None = None,
+    ) -> pl.LazyFrame:
+        """One row for each match and score, columns of SCORED; rows without a score are not in it.
+
+        `since` is inclusive, `until` exclusive (UTC); `weeks` are Mondays. Wiped posts are in it,
+        without author. A null `root` means that the post is its own.
+        """
+        return cells.scored(
+            self._tables,
+            case=case,
+            query_hash=query_hash,
+            scorer=scorer,
+            since=since,
+            until=until,
+            weeks=weeks,
+        )
+
+    # Writing
+
+    def write(self, batch: Batch, matches: pl.DataFrame) -> Written:
+        """Store what a collector brought: posts that belong to a case, then their matches, then
+        what is gone, hidden or back, then checks.
+
+        `matches` are rows case, uri, query_hash, via, root_known; posts without one are not stored.
+        Every step goes by key, so a batch that was cut off half-way is simply written again.
+        """
+        now = datetime.now(UTC)
+        gone = pl.DataFrame({"uri": batch.gone}, schema={"uri": pl.String})
+        # A post that is gone in the batch that brings it is never written, not even to be wiped.
+        kept = batch.posts.join(matches, on="uri", how="semi").join(gone, on="uri", how="anti")
+        rows = posts.shape(kept, batch.collector, self._keys)
+        placed, new, blocked = posts.store(self._tables, rows)
+        found = matches.with_columns(self._keys.posts(matches["uri"]).alias("post"))
+        posts.add_matches(self._tables, found.join(placed, on="post"))
+        wiped = self.wipe([self.key(uri) for uri in batch.gone])
+        source = batch.reading.source
+        posts.hide(self._tables, [self.author_key(source, a) for a in batch.hidden], now)
+        posts.restore(self._tables, [self.author_key(source, a) for a in batch.back], now)
+        if batch.checks is not None and batch.checks.height:
+            checks = batch.checks.with_columns(self._keys.posts(batch.checks["uri"]).alias("post"))
+            columns = [name for name in CHECKS if name != "day"]
+            posts.add_checks(self._tables, checks.select(columns))
+        return Written(new=new, kept=rows.height, gone=wiped, blocked=blocked)
+
+    def wipe(self, post_keys: Collection[str]) -> int:
+        """Wipe text, uri and author of posts deleted at the source; returns how many there were.
+
+        Their matches and scores stay and stay counted. Keys that are not stored are ignored. The
+        old files go with `maintain`: an hour later, or at once with `purge`.
+        """
+        return posts.wipe(self._tables, post_keys, datetime.now(UTC))
+
+    def hide(self, author_keys: Collection[str]) -> int:
+        """Hide the posts of inactive accounts: wiped after 30 days unless restored."""
+        return posts.hide(self._tables, author_keys, datetime.now(UTC))
+
+    def restore(self, author_keys: Collection[str]) -> int:
+        return posts.restore(self._tables, author_keys, datetime.now(UTC))
+
+    def forget(self, keys: Collection[str]) -> int:
+        """Delete every row of these posts, or of these authors' posts, and never take them again.
+
+        Returns how many posts there were. The cells are stale afterwards.
+        """
+        return posts.forget(self._tables, keys, datetime.now(UTC))
+
+    def log_run(self, *rows: Mapping[str, Any]) -> None:
+        """Upsert rows of the ledger by run_id, in one commit; columns not in them stay as they are.
+
+        All rows have the same columns. `started_at` has to be one and stay the same: it says in
+        which month a row lies.
+        """
+        self._upsert(
+            "runs",
+            *(
+                {**row, "month": row["started_at"].astimezone(UTC).date().replace(day=1)}
+                for row in rows
+            ),
+        )
+
+    def record_export(self, row: Mapping[str, Any]) -> None:
+        """Upsert one row of EXPORTS by path."""
+        self._upsert("exports", row)
+
+    def _upsert(self, name: str, *rows: Mapping[str, Any]) -> None:
+        schema, partition, key = TABLES[name]
+        columns = rows[0].keys()
+        if unknown := columns - schema.keys():
+            raise ValueError(f"{name} has no column {', '.join(sorted(unknown))}")
+        if any(row.keys() != columns for row in rows):
+            raise ValueError(f"rows of {name} written together need the same columns")
+        updates = {column: f"s.{column}" for column in columns if column not in {*key, partition}}
+        frame = pl.DataFrame([dict(row) for row in rows], schema=schema)
+        self._tables.merge(name, frame, updates=updates)
+
+    # Scores and cells
+
+    def work(self, scorer: str, *, rescore: bool = False) -> Iterator[pl.DataFrame]:
+        """Live posts that this scorer has not seen as they are now, at most 50,000 at a time:
+        post, day, source, author, text, langs, text_hash.
+
+        Goes through the days once, so it ends whatever the caller does; `rescore` gives every live
+        post. An empty text is given too: the scorer decides what that is.
+        """
+        for days in self._day_portions():
+            kept = holds(days)
+            live = self.visible().filter(kept)
+            todo = live.select("post", "day", "text_hash")
+            if not rescore:
+                seen = self.scan("scores").filter(
+                    kept, pl.col("scorer") == scorer, pl.col("case") == ""
+                )
+                todo = todo.join(
+                    seen.select("post", "day", text_hash="input_hash"),
+                    on=["post", "day", "text_hash"],
+                    how="anti",
+                )
+            keys = todo.select("post").collect()
+            if keys.height:
+                found = live.select(_WORK).join(keys.lazy(), on="post", how="semi").collect()
+                yield from found.iter_slices(ROWS_AT_ONCE)
+
+    def _day_portions(self) -> Iterator[list[date]]:
+        """All days that hold posts, in order, cut where a portion exceeds what is read at once."""
+        portion: list[date] = []
+        held = 0
+        for day, rows in self._tables.partitions("posts").select("value", "rows").iter_rows():
+            if portion and held + rows > ROWS_AT_ONCE:
+                yield portion
+                portion, held = [], 0
+            portion.append(day)
+            held += rows
+        if portion:
+            yield portion
+
+    def add_scores(self, scores: pl.DataFrame) -> None:
+        """Upsert rows of SCORES; the one scored last counts. Those of blocked posts are dropped."""
+        scores = scores.sort("scored_at", maintain_order=True).unique(
+            ["post", "case", "scorer"], keep="last", maintain_order=True
+        )
+        values = [name for name in SCORES if name not in {"post", "case", "scorer", "day"}]
+        with self._tables.lock():  # a post may be forgotten while it is being scored
+            allowed = scores.join(
+                posts.blocked(self._tables), left_on="post", right_on="key", how="anti"
+            )
+            self._tables.merge(
+                "scores",
+                allowed,
+                updates={name: f's."{name}"' for name in values},
+                when="s.scored_at > t.scored_at",
+            )
+
+    def stale(self) -> Stale:
+        """Which weeks' cells no longer reflect posts, matches and scores."""
+        return cells.stale(self._tables)
+
+    def replace_cells(
+        self, frame: pl.DataFrame, weeks: Sequence[date], versions: Mapping[str, int]
+    ) -> int:
+        """Put `frame` (CELLS) in the place of all cells of `weeks`, in one commit.
+
+        `versions` as `stale()` gave them. Raises CellsMoved when someone else was first: ask
+        `stale()` again. Returns the new version of the cells. `rebuild` does all of this.
+        """
+        return cells.replace_cells(self._tables, frame, weeks, versions)
+
+    def rebuild(
+        self,
+        make_cells: Callable[[pl.DataFrame], pl.DataFrame],
+        progress: Callable[[int, int], None] | None = None,
+    ) -> int:
+        """Bring all cells up to date with `make_cells` (SCORED in, CELLS out) and return how many
+        weeks that took; `progress` is called with weeks done and weeks in all."""
+        return cells.rebuild(self._tables, make_cells, progress)
+
+    # Upkeep
+
+    def maintain(self, purge: bool = False, *, now: datetime | None = None) -> dict[str, int]:
+        """Wipe what was hidden for 30 days, compact, drop old files, checkpoint.
+
+        Returns rows_wiped, files_before, files_after and, on a local disk, bytes_freed.
+        """
+        return maintain.maintain(self._tables, now or datetime.now(UTC), purge=purge)
+
+
+def _salt(tables: Tables, existing: Sequence[str]) -> bytes:
+    path = salt_path()
+    if tables.local and path.resolve().is_relative_to(tables.location):
+        raise StoreError(
+            f"The salt {path} would lie inside the store {tables.location}: whoever copies the"
+            " store would copy the salt. Name a file elsewhere in AFTERSHOCK_SALT."
+        )
+    salt = read_salt(path)
+    if salt is None and existing:
+        raise StoreError(
+            f"The store {tables.location} is there, but its salt {path} is missing. Restore it from"
+            " the backup, or name it in AFTERSHOCK_SALT; a new salt would store every post twice."
+        )
+    return salt or make_salt(path)
+
+
+def _create(tables: Tables, keys: Keys, *, demo: bool) -> None:
+    """Make the tables that are not there yet: all of them, or what a killed creation left out."""
+    if tables.local:
+        with tables.sentences("created"):
+            Path(tables.location).mkdir(parents=True, exist_ok=True)
+    description = {"schema": SCHEMA_VERSION, "salt": keys.fingerprint, "demo": demo}
+    with tables.lock() if tables.local else nullcontext():
+        existing = tables.existing()
+        if existing:
+            _admit(tables, keys, demo=demo, among=existing)
+        for name in TABLES:
+            if name not in existing:
+                tables.create(name, description)
+
+
+def _admit(tables: Tables, keys: Keys, *, demo: bool, among: Sequence[str] = ("blocked",)) -> None:
+    """Refuse a store that this program, this salt or this mode does not go with.
+
+    Every table carries the same description; `blocked` is the one that opens fastest.
+    """
+    found = tables.description(among[0])
+    version = found.get("schema")
+    if not isinstance(version, int) or version > SCHEMA_VERSION:
+        raise StoreError(
+            f"The store {tables.location} was made by a newer Aftershock (schema {version}, this"
+            f" one knows {SCHEMA_VERSION}): update Aftershock."
+        )
+    if bool(found.get("demo")) != demo:
+        kind = "the demo's invented posts" if found.get("demo") else "real posts"
+        raise StoreError(
+            f"The store {tables.location} holds {kind}, and the two are never mixed."
+            " Name another folder in AFTERSHOCK_STORE."
+        )
+    if found.get("salt") != keys.fingerprint:
+        raise StoreError(
+            f"The store {tables.location} was made with another salt than the one in"
+            f" {salt_path()} (its fingerprint is {keys.fingerprint}, the store's is"
+            f" {found.get('salt')}). Restore the right salt file from the backup, or name it in"
+            " AFTERSHOCK_SALT."
+        )
+    for step in range(version, SCHEMA_VERSION):
+        MIGRATIONS[step](tables)

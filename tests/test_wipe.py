@@ -1,0 +1,179 @@
+"""A wiped post leaves nothing on the disk: every file of the store is opened and searched."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import polars as pl
+import pyarrow.parquet as pq
+import pytest
+import zstandard
+from deltalake import DeltaTable, write_deltalake
+from storing import SALT, SEEN, batch, count_cells, frame, matches, raw, score_all, stored, write
+
+from store.merge import arrow
+from store.tables import Store
+
+ZSTD_MAGIC = b"\x28\xb5\x2f\xfd"
+# A text whose beginning, middle and end can be told apart: statistics keep the beginning only.
+TEXT = "Quagmirestart " + "and so on " * 500 + "Zephyrmiddle" + " and so on" * 500 + " Wickerend"
+SECRET = raw(
+    "9plantedid",
+    author="PlantedWriter",
+    community="u_plantedwriter",
+    text=TEXT,
+)
+
+
+def tokens(store: Store) -> list[str]:
+    author = store.author_key("reddit", "PlantedWriter")
+    words = ["Quagmirestart", "Zephyrmiddle", "Wickerend", "9plantedid", "u_plantedwriter"]
+    return [*words, author, store.text_hash(TEXT)]
+
+
+def contents(path: Path) -> Iterator[bytes]:
+    """What a file says, in every way it can be read: raw (which holds a Parquet file's footer and
+    statistics), every compressed page, every value of every column."""
+    data = path.read_bytes()
+    yield data
+    start = data.find(ZSTD_MAGIC)
+    while start >= 0:
+        with suppress(zstandard.ZstdError):  # four bytes that happened to look like a page
+            yield zstandard.ZstdDecompressor().decompressobj().decompress(data[start:])
+        start = data.find(ZSTD_MAGIC, start + 1)
+    if data[:4] == b"PAR1":
+        yield str(pq.read_metadata(path)).encode()
+        for column in pq.ParquetFile(path).read().columns:
+            yield str(column.to_pylist()).encode()
+
+
+def traces(folder: str | Path, wanted: list[str]) -> dict[str, set[str]]:
+    """Which of these words stand in which files under `folder`."""
+    found: dict[str, set[str]] = {word: set() for word in wanted}
+    files = [path for path in Path(folder).rglob("*") if path.is_file()]
+    assert files
+    for path in files:
+        for content in [path.name.encode(), *contents(path)]:
+            for word in wanted:
+                if word.lower().encode() in content.lower():
+                    found[word].add(str(path.relative_to(folder)))
+    return {word: places for word, places in found.items() if places}
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    """A store with a past: merges, an edit, a hidden account, scores, cells, a checkpoint."""
+    store = Store.open(str(tmp_path / "store"), salt=SALT)
+    others = [raw(n) for n in range(30)]
+    write(store, SECRET, *others)
+    write(store, *[row | {"collected_at": SEEN + timedelta(days=1)} for row in others[:10]])
+    write(store, hidden=("PlantedWriter",))
+    write(store, back=("PlantedWriter",))
+    edited = SECRET | {"text": f"{TEXT} edited", "collected_at": SEEN + timedelta(days=2)}
+    write(store, edited)
+    score_all(store)
+    store.rebuild(count_cells)
+    store.maintain()
+    write(store, *[raw(n) for n in range(30, 40)])
+    return store
+
+
+def wipe(store: Store) -> None:
+    assert store.write(batch(gone=(SECRET["uri"],)), matches(frame([]))).gone == 1
+
+
+def test_the_search_finds_what_is_stored_and_what_has_not_been_cleared_yet(store: Store) -> None:
+    """Without this the next test could pass by not looking."""
+    wanted = tokens(store)
+    before = traces(store.location, wanted)
+    assert set(before) == set(wanted)
+    wipe(store)
+    assert stored(store).filter(state="gone").select("text", "uri", "author").row(0) == (None,) * 3
+    after = traces(store.location, wanted)
+    assert set(after) == set(wanted)
+    # The score keeps the hash of the text it saw; all else is in old data files of posts.
+    del after[store.text_hash(TEXT)]
+    assert all(place.startswith("posts/day=") for places in after.values() for place in places)
+    # An ordinary maintenance keeps old files for an hour, for their readers.
+    store.maintain()
+    assert set(traces(store.location, wanted)) == set(wanted)
+
+
+def test_a_deleted_post_leaves_no_trace_on_disk_after_a_purge(store: Store) -> None:
+    wipe(store)
+    store.maintain(purge=True)
+    wanted = [word for word in tokens(store) if word != store.text_hash(TEXT)]
+    assert traces(store.location, wanted) == {}
+    # Gone from sight, still counted.
+    assert store.scored().collect().filter(pl.col("author").is_null()).height == 1
+    assert store.key(SECRET["uri"]) in set(stored(store, "matches")["post"])
+
+
+def test_a_forgotten_author_leaves_no_trace_but_the_blocked_keys(store: Store) -> None:
+    store.forget([store.author_key("reddit", "PlantedWriter")])
+    store.maintain(purge=True)
+    found = traces(store.location, [*tokens(store), store.key(SECRET["uri"])])
+    # The log names deleted posts by their keys until it is cleaned, after a week.
+    places = {place for files in found.values() for place in files if "_delta_log" not in place}
+    assert {place.split("/")[0] for place in places} == {"blocked"}
+    assert set(found) == {
+        store.author_key("reddit", "PlantedWriter"),
+        store.key(SECRET["uri"]),
+    }
+
+
+def test_an_account_hidden_for_too_long_leaves_no_trace(store: Store) -> None:
+    write(store, hidden=("PlantedWriter",))
+    store.maintain(purge=True, now=datetime.now(UTC) + timedelta(days=31))
+    assert traces(store.location, ["Quagmirestart", "9plantedid", "u_plantedwriter"]) == {}
+
+
+def test_what_a_killed_writer_left_behind_goes_too(store: Store) -> None:
+    data = next(Path(store.location, "posts").glob("day=*/*.parquet"))
+    orphan = data.with_name("part-00000-00000000-0000-0000-0000-000000000000-c000.zstd.parquet")
+    staged = data.with_name(data.name + "#1")
+    for path in (orphan, staged):
+        shutil.copy(data, path)
+    # An hour is left to whoever may be writing them.
+    store.maintain()
+    assert orphan.exists()
+    assert staged.exists()
+    old = time.time() - 2 * 3600
+    for path in (orphan, staged):
+        os.utime(path, (old, old))
+    store.maintain()
+    assert not orphan.exists()
+    assert not staged.exists()
+    for path in (orphan, staged):
+        shutil.copy(next(data.parent.glob("*.parquet")), path)
+    store.maintain(purge=True)
+    assert not orphan.exists()
+    assert not staged.exists()
+
+
+def test_delta_lakes_defaults_would_leave_the_text_in_the_log(tmp_path: Path) -> None:
+    """Why the tables are created with their own list of statistics, and that the search sees it."""
+    place = str(tmp_path / "plain")
+    write_deltalake(place, arrow(pl.DataFrame({"post": ["a"], "text": [TEXT]})))
+    table = DeltaTable(place)
+    table.update({"text": "NULL"}, predicate="post = 'a'")
+    table.vacuum(0, dry_run=False, enforce_retention_duration=False)
+    assert all("_delta_log" in name for name in traces(place, ["Quagmirestart"])["Quagmirestart"])
+
+
+def test_no_log_of_the_store_mentions_more_than_keys_and_times(store: Store) -> None:
+    wipe(store)
+    store.forget([store.author_key("reddit", "writer3")])
+    logs = [path for path in Path(store.location).rglob("_delta_log/*") if path.is_file()]
+    wanted = ["Quagmire", "9planted", "plantedwriter", "words of", "t3_", "somewhere"]
+    wanted += [store.author_key("reddit", name) for name in ("PlantedWriter", "writer3")]
+    for path in logs:
+        for content in contents(path):
+            # The schema names the columns; no value of them may be there.
+            assert not [word for word in wanted if word.encode() in content], path
