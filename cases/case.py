@@ -13,7 +13,7 @@ import tomllib
 from dataclasses import dataclass
 from datetime import date, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 from cases.authoring import feeling_words, plan, template
 from cases.checks import (
@@ -43,6 +43,8 @@ __all__ = [
     "template",
 ]
 
+Day: TypeAlias = date  # inside Event, `date` is the event's
+
 KEYS = (
     "title",
     "platform",
@@ -68,6 +70,21 @@ class Event:
     title: str
     source: str
     url: str | None = None
+
+    @property
+    def when(self) -> str:
+        """Its date in words, no more precise than its source."""
+        if self.precision == "month":
+            return f"{self.date:%b %Y} (day not known)"
+        on = f"{self.date.day} {self.date:%b %Y}"
+        if self.precision == "hour":
+            return f"{on} {self.date:%H:%M} UTC"
+        return {"by": f"by {on}", "approx": f"about {on}"}.get(self.precision, on)
+
+    @property
+    def last(self) -> Day:
+        """The last day (UTC) on which it may have happened, by what is stated."""
+        return last_day(self.date, self.precision)
 
 
 @dataclass(frozen=True)
@@ -234,7 +251,8 @@ def _events(sheet: Sheet, since: date | None) -> tuple[Event, ...]:
         if (moment, kind, title) in {(other.date, other.kind, other.title) for other in events}:
             row.wrong("title", f"expected each event once, found {title!r} again on that date")
         events.append(event)
-    return tuple(sorted(events, key=lambda event: event.date))
+    # By the end of what is stated: "in May" must not seem to come before the 9th of May.
+    return tuple(sorted(events, key=lambda event: (event.last, event.date)))
 
 
 def _query_hash(

@@ -54,7 +54,7 @@ def show(
     say(f"Query {case.query_hash}: {' '.join(case.query_text.split())}")
     for event in case.events:
         link = f" {event.url}" if event.url else ""
-        say(f"  {event.date:%Y-%m-%d} ({event.precision}) {event.kind}: {event.title}")
+        say(f"  {event.when}, {event.kind}: {event.title}")
         say(f"    source: {event.source}{link}")
 
 

@@ -78,11 +78,11 @@ def test_a_case_file_becomes_a_case(tmp_path: Path) -> None:
     assert loaded.bluesky_search == ("Tootle AI", "Tootle IA")
     assert loaded.reddit_subreddits == ("tootle", "Music_Makers")
     assert [(e.date, e.precision, e.kind) for e in loaded.events] == [
-        (datetime(2024, 3, 1, tzinfo=UTC), "month", "reversal"),
         (datetime(2024, 3, 7, tzinfo=UTC), "day", "policy_change"),
         (datetime(2024, 3, 9, 8, tzinfo=UTC), "hour", "discovery"),
+        (datetime(2024, 3, 1, tzinfo=UTC), "month", "reversal"),
     ]
-    assert [e.url for e in loaded.events] == [None, "https://example.org/terms", None]
+    assert [e.url for e in loaded.events] == ["https://example.org/terms", None, None]
 
 
 @pytest.mark.parametrize(
@@ -147,7 +147,7 @@ def test_the_same_event_twice_is_refused(tmp_path: Path) -> None:
 
 def test_a_month_that_ends_after_since_is_not_before_it(tmp_path: Path) -> None:
     text = changed("since = 2024-03-01", "since = 2024-03-05")
-    assert case(tmp_path, text).events[0].date == datetime(2024, 3, 1, tzinfo=UTC)
+    assert case(tmp_path, text).events[-1].date == datetime(2024, 3, 1, tzinfo=UTC)
 
 
 @pytest.mark.parametrize("content", [b"title = ", "title = 'é'".encode("latin-1")])
@@ -423,3 +423,12 @@ def test_the_founding_case_states_its_dates_as_precisely_as_they_are_known() -> 
         ("2025-05-12", "day", "company_response"),
         ("2025-05-14", "day", "company_response"),
     ]
+
+
+def test_an_event_of_a_month_comes_after_the_days_it_may_follow() -> None:
+    events = get("soundcloud").events
+    kinds = [event.kind for event in events]
+    assert kinds.index("discovery") < kinds.index("reversal")
+    reversal = events[kinds.index("reversal")]
+    assert (reversal.when, reversal.last) == ("May 2025 (day not known)", date(2025, 5, 31))
+    assert events[0].when == "7 Feb 2024"
