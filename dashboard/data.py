@@ -1,0 +1,356 @@
+"""What the pages read: figures and series of one case, shared between sessions, by store version.
+
+Everything goes through `cache_resource` with the store's version in its key: frames cannot be
+changed, so all sessions share one; `cache_data` would copy them for each. Nothing is measured here
+(`analysis` does) and no text of a post is read (`posts`).
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from datetime import date, datetime, timedelta
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import polars as pl
+import streamlit as st
+
+from analysis import coverage, series
+from analysis.table import POOLED, STANDARDISED, series_table
+from analysis.vader import SCORER
+from cases import case as case_files
+from cases.case import Case
+from dashboard import buckets
+from dashboard.words import BALANCE
+from store.location import store_location
+from store.tables import Store
+
+HEADLINE = ("own", "taken")
+
+
+class Subject(NamedTuple):
+    """What a figure is about, and the store version it holds for: the key of every cache."""
+
+    location: str
+    demo: bool
+    version: str
+    case: str
+    query_hash: str
+
+
+class Choice(NamedTuple):
+    """What the reader has chosen: platforms and days, both inclusive (UTC)."""
+
+    sources: tuple[str, ...]
+    first: date
+    last: date
+
+    @property
+    def since(self) -> datetime:
+        """First instant in it."""
+        return buckets.day_start(self.first)
+
+    @property
+    def until(self) -> datetime:
+        """First instant after it."""
+        return buckets.day_start(self.last) + timedelta(days=1)
+
+    @property
+    def days(self) -> int:
+        """How many days it spans."""
+        return (self.last - self.first).days + 1
+
+
+class View(NamedTuple):
+    """A choice as it is drawn: in buckets of one width, of one measure."""
+
+    about: Subject
+    choice: Choice
+    width: str
+    measure: str = BALANCE
+
+    @property
+    def window(self) -> tuple[datetime, datetime]:
+        """Start (inclusive) and end (exclusive) of its buckets."""
+        return buckets.window(self.choice.first, self.choice.last, self.width)
+
+
+def is_demo() -> bool:
+    """Whether this process shows the demo: AFTERSHOCK_DEMO=1."""
+    return os.environ.get("AFTERSHOCK_DEMO") == "1"
+
+
+def store() -> Store:
+    """The store of this process. Raises StoreError when there is none yet or it cannot be read."""
+    return _store(store_location(), is_demo())
+
+
+@st.cache_resource(max_entries=4, show_spinner=False)
+def _store(location: str, demo: bool) -> Store:
+    return Store.open(location, create=False, demo=demo)
+
+
+def cases() -> dict[str, Case]:
+    """The cases to choose from, by name: the demo's own, or all others. Raises CaseError."""
+    return _cases(is_demo(), os.environ.get("AFTERSHOCK_CASES", ""))
+
+
+@st.cache_resource(ttl="1m", max_entries=4, show_spinner=False)
+def _cases(demo: bool, folder: str) -> dict[str, Case]:
+    # `folder` is part of the key; a name with an underscore before it would not be.
+    if not demo:
+        return case_files.load_all()
+    invented = sorted((Path(case_files.__file__).parent / "demo").glob("*.toml"))
+    return {case.name: case for case in map(case_files.load, invented)}
+
+
+def subject(case: Case) -> Subject:
+    """The key of everything about a case as the store stands now."""
+    here = store()
+    return Subject(here.location, here.demo, here.version(), case.name, case.query_hash)
+
+
+def held() -> dict[str, dict[str, int]]:
+    """Headline posts kept, by case and query hash."""
+    here = store()
+    return _held(here.location, here.demo, here.version())
+
+
+@st.cache_resource(max_entries=4, show_spinner=False)
+def _held(location: str, demo: bool, version: str) -> dict[str, dict[str, int]]:
+    counts = (
+        store()
+        .scan("matches")
+        .filter(pl.col("via").is_in(HEADLINE))
+        .group_by("case", "query_hash")
+        .len()
+        .collect()
+    )
+    found: dict[str, dict[str, int]] = {}
+    for case, query_hash, count in counts.iter_rows():
+        found.setdefault(case, {})[query_hash] = count
+    return found
+
+
+def most_posts(cases: Mapping[str, Case]) -> Case:
+    """The case with the most headline posts under its query; the first by title of equals."""
+    kept = held()
+    by_title = sorted(cases.values(), key=lambda case: case.title.lower())
+    return max(by_title, key=lambda case: kept.get(case.name, {}).get(case.query_hash, 0))
+
+
+@st.cache_resource(max_entries=16, show_spinner=False)
+def cells(about: Subject) -> pl.DataFrame:
+    """The cells of a case under its query, every width."""
+    return (
+        store()
+        .scan("cells")
+        .filter(
+            pl.col("case") == about.case,
+            pl.col("query_hash") == about.query_hash,
+            pl.col("scorer") == SCORER,
+        )
+        .collect()
+    )
+
+
+@st.cache_resource(max_entries=16, show_spinner=False)
+def spans(about: Subject) -> pl.DataFrame:
+    """What the ledger says was read for a case: `analysis.coverage.spans`."""
+    return coverage.spans(
+        store().scan("runs").collect(), case=about.case, query_hash=about.query_hash
+    )
+
+
+def sources(about: Subject) -> tuple[str, ...]:
+    """Platforms with headline posts of the case, in alphabetical order."""
+    return tuple(sorted(_headline(about)["source"].unique()))
+
+
+def extent(about: Subject) -> tuple[date, date]:
+    """First and last day (UTC) with headline posts of the case; there must be some."""
+    starts = _headline(about)["start"].to_list()
+    return min(starts).date(), max(starts).date()
+
+
+def _headline(about: Subject) -> pl.DataFrame:
+    return cells(about).filter(pl.col("width") == "day", pl.col("via").is_in(HEADLINE))
+
+
+@st.cache_resource(max_entries=16, show_spinner=False)
+def usual_width(about: Subject) -> str:
+    """The bucket to begin with: days, or weeks where most days with posts have too few to draw."""
+    days = series.series(cells(about), width="day").filter(pl.col("n") > 0)
+    return "day" if 2 * days["enough"].sum() >= days.height else "week"
+
+
+@st.cache_resource(max_entries=64, show_spinner=False)
+def plotted(view: View, source: str) -> pl.DataFrame:
+    """`dashboard.buckets.plotted` of one platform, or of all of them together (POOLED)."""
+    since, until = view.window
+    return buckets.plotted(
+        table(view), source, width=view.width, since=since, until=until, measure=view.measure
+    )
+
+
+@st.cache_resource(max_entries=64, show_spinner=False)
+def table(view: View) -> pl.DataFrame:
+    """`analysis.table.series_table` of the buckets that the chosen days touch."""
+    since, until = view.window
+    return series_table(
+        cells(view.about),
+        spans(view.about),
+        width=view.width,
+        sources=view.choice.sources,
+        since=since,
+        until=until,
+    )
+
+
+@st.cache_resource(max_entries=64, show_spinner=False)
+def figures(about: Subject, choice: Choice) -> dict[str, Any]:
+    """`analysis.series.window` of all chosen posts: clusters run across the whole window."""
+    posts = (
+        store()
+        .scored(
+            case=about.case,
+            query_hash=about.query_hash,
+            scorer=SCORER,
+            since=choice.since,
+            until=choice.until,
+        )
+        .filter(pl.col("via").is_in(HEADLINE), pl.col("source").is_in(choice.sources))
+    )
+    return series.window(posts.collect())
+
+
+@st.cache_resource(max_entries=64, show_spinner=False)
+def peak(about: Subject, choice: Choice) -> dict[str, Any] | None:
+    """The day with the highest balance among days read in full, or None."""
+    days = table(View(about, choice, "day"))
+    if days.is_empty():
+        return None
+    return series.peak(days.filter(pl.col("source") == POOLED, pl.col("collected") == "all"))
+
+
+@st.cache_resource(max_entries=64, show_spinner=False)
+def by_platform(about: Subject, choice: Choice) -> dict[str, dict[str, Any]]:
+    """n, balance (points) and neg_share (0..1) of each platform over the window."""
+    days = table(View(about, choice, "day"))
+    if days.is_empty():
+        return {}
+
+    def enough(row: Mapping[str, Any]) -> bool:
+        return bool(row["n"] >= series.MIN_N)
+
+    totals = days.group_by("source").agg(pl.col("n", "n_neg", "n_pos").sum())
+    return {
+        row["source"]: {
+            "n": row["n"],
+            "balance": 100 * (row["n_neg"] - row["n_pos"]) / row["n"] if enough(row) else None,
+            "neg_share": row["n_neg"] / row["n"] if enough(row) else None,
+        }
+        for row in totals.iter_rows(named=True)
+        if row["source"] in choice.sources
+    }
+
+
+def weights(rows: pl.DataFrame) -> dict[str, float]:
+    """The fixed weights of the standardised row of a `table`; empty where it has none."""
+    if not rows.filter(pl.col("source") == STANDARDISED)["balance"].count():
+        return {}
+    return dict(rows.drop_nulls("weight").select("source", "weight").unique().sort("source").rows())
+
+
+@st.cache_resource(max_entries=64, show_spinner=False)
+def in_threads(about: Subject, choice: Choice) -> int:
+    """Scored posts of the window that only hang on a thread about the case."""
+    return int(
+        cells(about)
+        .filter(
+            pl.col("width") == "day",
+            pl.col("via") == "thread",
+            pl.col("source").is_in(choice.sources),
+            pl.col("start").is_between(choice.since, choice.until, closed="left"),
+        )["n"]
+        .sum()
+    )
+
+
+@st.cache_resource(max_entries=16, show_spinner=False)
+def waiting(about: Subject) -> int:
+    """Headline posts of the case that may be shown and have no score of the current scorer."""
+    kept = held().get(about.case, {}).get(about.query_hash, 0)
+    looked_at = pl.col("n", "n_language", "n_too_long", "n_marker", "n_displaced").sum()
+    counted = _headline(about).select(pl.sum_horizontal(looked_at)).item()
+    if kept <= counted:
+        return 0
+    here = store()
+    matched = here.scan("matches").filter(
+        pl.col("case") == about.case,
+        pl.col("query_hash") == about.query_hash,
+        pl.col("via").is_in(HEADLINE),
+    )
+    scored = here.scan("scores").filter(pl.col("scorer") == SCORER, pl.col("case") == "")
+    rows = (
+        matched.select("post", "day")
+        .join(here.visible().select("post", "day"), on=["post", "day"])
+        .join(scored.select("post", "day"), on=["post", "day"], how="anti")
+    )
+    return int(rows.select(pl.len()).collect().item())
+
+
+def through(about: Subject, choice: Choice) -> dict[str, datetime]:
+    """Up to when each chosen platform was read in full, as far as the ledger says."""
+    read = spans(about).filter(
+        pl.col("status") == "covered", pl.col("source").is_in(choice.sources)
+    )
+    return dict(read.group_by("source").agg(pl.col("end").max()).sort("source").rows())
+
+
+@st.cache_resource(max_entries=64, show_spinner=False)
+def covered(about: Subject, choice: Choice) -> float | None:
+    """Coverage of the window up to the last hour read, 0..1; None when the ledger is silent."""
+    ends = through(about, choice)
+    if not ends:
+        return None
+    until = min(choice.until, max(ends.values()))
+    return coverage.coverage(spans(about), sources=choice.sources, since=choice.since, until=until)
+
+
+@st.cache_resource(max_entries=64, show_spinner=False)
+def absent(view: View) -> pl.DataFrame:
+    """Time of the window in which a chosen platform was not read though another was: GAPS.
+
+    Besides the gaps of each platform, the time before its first and after its last hour in which
+    another chosen one was read.
+    """
+    since, until = view.window
+    chosen = spans(view.about).filter(pl.col("source").is_in(view.choice.sources))
+    inside = coverage.gaps(chosen, since=since, until=until)
+    ends = chosen.group_by("source").agg(first=pl.col("start").min(), last=pl.col("end").max())
+    if ends.height < 2:
+        return inside
+    low, high = ends["first"].min(), ends["last"].max()
+    edges = pl.concat(
+        [
+            ends.select("source", start=pl.lit(low), end="first"),
+            ends.select("source", start="last", end=pl.lit(high)),
+        ]
+    ).with_columns(
+        start=pl.col("start").clip(since, until),
+        end=pl.col("end").clip(since, until),
+        reason=pl.lit("not collected"),
+    )
+    return pl.concat([inside, edges.filter(pl.col("start") < pl.col("end"))]).sort(
+        "source", "start"
+    )
+
+
+@st.cache_resource(max_entries=64, show_spinner=False)
+def afterwards(view: View) -> pl.DataFrame:
+    """Stretches of the window that were collected afterwards: source, start, end."""
+    since, until = view.window
+    late = coverage.afterwards(spans(view.about), since=since, until=until)
+    return late.filter(pl.col("source").is_in(view.choice.sources))

@@ -1,0 +1,134 @@
+"""The most-engaged posts of a case, platform by platform.
+
+Numbers first, then the text of the few rows shown, and only of posts that may be shown. What is
+kept in memory goes when the store changes: a deleted post must not live on here.
+"""
+
+from __future__ import annotations
+
+import re
+from datetime import datetime, timedelta
+
+import polars as pl
+import streamlit as st
+
+from analysis.vader import SCORER
+from dashboard import data
+from dashboard.data import HEADLINE, Subject
+from store.export import permalink, tone
+
+SHOWN = 25
+TONES = ("negative", "neutral", "positive")
+# Reddit gives one number for a post, Bluesky several. They are never ranked against each other.
+ENGAGEMENT = {"reddit": ("likes",)}
+ELSEWHERE = ("likes", "reposts")
+# The root of a comment is looked for in the days before it; older roots give no link. Keys are
+# random, so without a bound every file of the store would be read for a few addresses.
+ROOT_DAYS = timedelta(days=60)
+OURS = re.compile(r"^https://(bsky\.app|www\.reddit\.com)/")
+
+_seen: dict[str, str] = {}
+
+
+def most_engaged(
+    about: Subject,
+    source: str,
+    since: datetime,
+    until: datetime,
+    tone_of: str | None = None,
+) -> pl.DataFrame:
+    """The posts of one platform with the highest engagement: at, text, tone (-1..1, null without a
+    score), engagement, community, link.
+
+    `since` is inclusive, `until` exclusive (UTC). Engagement as last checked, else as first seen:
+    Reddit's score, Bluesky's likes and reposts. Never a hidden or deleted post. `link` is null
+    where no address can be made, and in the demo.
+    """
+    if _seen.get(about.location) != about.version:
+        _most_engaged.clear()
+        _seen[about.location] = about.version
+    return _most_engaged(about, source, since, until, tone_of)
+
+
+@st.cache_resource(max_entries=32, ttl="10m", show_spinner=False)
+def _most_engaged(
+    about: Subject, source: str, since: datetime, until: datetime, tone_of: str | None
+) -> pl.DataFrame:
+    return _texts(about, _ranked(about, source, since, until, tone_of))
+
+
+def _ranked(
+    about: Subject, source: str, since: datetime, until: datetime, tone_of: str | None
+) -> pl.DataFrame:
+    """post, day, at, compound, engagement of the first rows: no text is read for the rest."""
+    store = data.store()
+    days = pl.col("day").is_between(since.date(), until.date())
+    matched = store.scan("matches").filter(
+        days,
+        pl.col("case") == about.case,
+        pl.col("query_hash") == about.query_hash,
+        pl.col("via").is_in(HEADLINE),
+    )
+    live = store.visible().filter(
+        days, pl.col("source") == source, pl.col("at") >= since, pl.col("at") < until
+    )
+    scores = store.scan("scores").filter(days, pl.col("scorer") == SCORER, pl.col("case") == "")
+    counted = ENGAGEMENT.get(source, ELSEWHERE)
+    checked = store.scan("checks").filter(days).select("post", "day", *counted)
+    rows = (
+        live.select("post", "day", "at", *counted)
+        .join(matched.select("post", "day"), on=["post", "day"])
+        .join(scores.select("post", "day", "compound"), on=["post", "day"], how="left")
+        .join(checked, on=["post", "day"], how="left", suffix="_checked")
+        .with_columns(
+            engagement=pl.sum_horizontal(
+                pl.coalesce(f"{name}_checked", name).fill_null(0) for name in counted
+            )
+        )
+    )
+    if tone_of is not None:
+        rows = rows.filter(tone() == tone_of)
+    return (
+        rows.select("post", "day", "at", "compound", "engagement")
+        .sort("engagement", "at", "post", descending=[True, False, False])
+        .head(SHOWN)
+        .collect()
+    )
+
+
+def _texts(about: Subject, ranked: pl.DataFrame) -> pl.DataFrame:
+    store = data.store()
+    days = ranked["day"].unique().to_list()
+    found = (
+        store.visible()
+        .filter(pl.col("day").is_in(days), pl.col("post").is_in(ranked["post"].to_list()))
+        .select("post", "text", "community", "uri", "root")
+        .collect()
+    )
+    roots = found["root"].drop_nulls().unique().to_list()
+    if roots and not about.demo:
+        addresses = (
+            store.visible()
+            .filter(
+                pl.col("day").is_between(min(days) - ROOT_DAYS, max(days)),
+                pl.col("post").is_in(roots),
+            )
+            .select(root="post", root_uri="uri")
+            .collect()
+        )
+    else:
+        addresses = pl.DataFrame(schema={"root": pl.String, "root_uri": pl.String})
+    link = pl.lit(None, pl.String) if about.demo else permalink()
+    shown = (
+        ranked.join(found, on="post", maintain_order="left")
+        .join(addresses, on="root", how="left", maintain_order="left")
+        .select("at", "text", "compound", "engagement", "community", link=link)
+    )
+    return shown.with_columns(
+        link=pl.Series("link", [ours(address) for address in shown["link"]], dtype=pl.String)
+    )
+
+
+def ours(address: str | None) -> str | None:
+    """The address if it leads to one of the two platforms, else None."""
+    return address if address and OURS.match(address) else None
