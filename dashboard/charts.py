@@ -7,14 +7,14 @@ here reads the store, and no text of a post ever enters a chart. Up is worse in 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, time, timedelta
 from typing import Any
 
 import polars as pl
 
 from cases.case import Event
 from dashboard.palette import Palette
-from dashboard.words import BALANCE, NAMES, NEGATIVE, event_date
+from dashboard.words import BALANCE, NAMES, NEGATIVE
 
 Spec = dict[str, Any]
 
@@ -78,7 +78,7 @@ def over_time(
     layers = [
         _edge_layer(base, domain, AXES[measure]),
         *_gap_layers(base, datasets["gaps"], named=True),
-        *([_event_rules(base)] if events else []),
+        *_event_rules(base, datasets["events"]),
         *(_standardised_layers(base) if standardised is not None else []),
         *_series_layers(base, frame, colours.ink, "point", measure),
         *(_event_numbers(base) if events else []),
@@ -446,12 +446,32 @@ def _labels(
     ]
 
 
-def _event_rules(base: _Base) -> Spec:
-    return {
-        "data": {"name": "events"},
-        "mark": {"type": "rule", "color": base.colours.muted, "strokeDash": [3, 3]},
-        "encoding": {"x": base.x("at"), "tooltip": _event_tooltip()},
+def _event_rules(base: _Base, events: pl.DataFrame) -> list[Spec]:
+    """A dashed line at an event whose day is known; a bar over the month of one whose day is not:
+    a line would claim a day that nobody has stated."""
+    tooltip = _event_tooltip()
+    line = {"type": "rule", "color": base.colours.muted, "strokeDash": [3, 3]}
+    bar = {"type": "rule", "color": base.colours.ink, "strokeWidth": 3}
+    height: Spec = {"field": "y", "type": "quantitative", "scale": None}
+    layers = {
+        "moments": {"mark": line, "encoding": {"x": base.x("at"), "tooltip": tooltip}},
+        "months": {
+            "mark": bar,
+            "encoding": {
+                "x": base.x("since"),
+                "x2": {"field": "until"},
+                "y": height,
+                "tooltip": tooltip,
+            },
+        },
     }
+    keep = {"moments": "!isValid(datum.since)", "months": "isValid(datum.since)"}
+    wanted = {"moments": events["since"].is_null(), "months": events["since"].is_not_null()}
+    return [
+        {"data": {"name": "events"}, "transform": [{"filter": keep[name]}], **layer}
+        for name, layer in layers.items()
+        if wanted[name].any()
+    ]
 
 
 def _event_numbers(base: _Base) -> list[Spec]:
@@ -478,26 +498,42 @@ def _event_tooltip() -> list[Spec]:
 
 
 def _numbered(events: Sequence[Event], domain: tuple[datetime, datetime]) -> pl.DataFrame:
-    """number, at, title, when, row, y: numbers that would touch stand above one another."""
+    """number, at, since, until, title, when, row, y: those that would touch stand above each other.
+
+    `since` and `until` are the part of its month inside the chart for an event whose day is not
+    known, and `at` the middle of it; null for the others.
+    """
     near = (domain[1] - domain[0]) * 0.03
     ends: list[datetime] = []  # of each row: up to where it is taken
     rows = []
     for number, event in enumerate(events, start=1):
-        row = next((i for i, end in enumerate(ends) if end <= event.date), len(ends))
-        ends[row : row + 1] = [event.date + near]
+        since = until = None
+        at = event.date
+        if event.precision == "month":
+            since = max(event.date, domain[0])
+            until = min(datetime.combine(event.last, time.max, UTC), domain[1])
+            at = since + (until - since) / 2
+        first, last = since or at, (until or at) + near
+        row = next((i for i, end in enumerate(ends) if end <= first), len(ends))
+        ends[row : row + 1] = [last]
         rows.append(
             {
                 "number": str(number),
-                "at": event.date,
+                "at": at,
+                "since": since,
+                "until": until,
                 "title": event.title,
-                "when": event_date(event),
+                "when": event.when,
                 "row": row,
                 "y": -12.0 - 20 * row,
             }
         )
+    moment = pl.Datetime("us", "UTC")
     schema: dict[str, pl.DataType] = {
         "number": pl.String(),
-        "at": pl.Datetime("us", "UTC"),
+        "at": moment,
+        "since": moment,
+        "until": moment,
         "title": pl.String(),
         "when": pl.String(),
         "row": pl.Int64(),

@@ -45,7 +45,7 @@ def serve(host: str, port: int, on_ready: Callable[[], None] | None = None) -> N
     try:
         # Streamlit looks for its settings in the folder it is started from, which may be any: given
         # as flags they hold everywhere, telemetry and error details stay off.
-        bootstrap.load_config_options(settings())
+        bootstrap.load_config_options(settings() | _hosts(host))
         from dashboard.asgi import app  # noqa: PLC0415 - reads the settings when imported
 
         server = _Server(
@@ -70,6 +70,13 @@ def serve(host: str, port: int, on_ready: Callable[[], None] | None = None) -> N
 def settings() -> dict[str, Any]:
     """The settings of .streamlit/config.toml by their dotted names."""
     return dict(_dotted(tomllib.loads(CONFIG.read_text())))
+
+
+def _hosts(host: str) -> dict[str, Any]:
+    """On loopback only its own names are answered: another site's page cannot reach the posts by
+    pointing its name at this machine (DNS rebinding)."""
+    own = {"127.0.0.1", "localhost", "::1"}
+    return {"server.allowedHosts": sorted(own)} if host in own else {}
 
 
 def _dotted(section: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:

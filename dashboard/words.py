@@ -103,16 +103,6 @@ def day(at: datetime) -> str:
     return f"{at:%d %b %Y}".removeprefix("0")
 
 
-def event_date(event: Event) -> str:
-    """When an event was, no more precisely than its source says."""
-    if event.precision == "hour":
-        return moment(event.date)
-    if event.precision == "month":
-        return f"{event.date:%b %Y} (month)"
-    on = day(event.date)
-    return {"by": f"by {on}", "approx": f"about {on}"}.get(event.precision, on)
-
-
 # Head of the page
 
 
@@ -305,7 +295,7 @@ def event_line(number: int, event: Event) -> str:
         web = event.url.replace("(", "%28").replace(")", "%29")
         text = f"[{safe(event.title)}](<{trusted(web)}>)"
     source = safe(event.source)
-    return f"**{number:d}** {event_date(event)} {text} :small[{source}]"
+    return f"**{number:d}** {safe(event.when)} {text} :small[{source}]"
 
 
 def event_list(events: Sequence[Event]) -> str:

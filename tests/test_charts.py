@@ -288,11 +288,27 @@ def test_events_near_each_other_stand_above_one_another() -> None:
         ("day", "4 May 2026"),
         ("by", "by 4 May 2026"),
         ("approx", "about 4 May 2026"),
-        ("month", "May 2026 (month)"),
+        ("month", "May 2026 (day not known)"),
     ],
 )
 def test_an_event_is_dated_no_more_precisely_than_its_source(precision: str, said: str) -> None:
-    assert words.event_date(event(0.5, precision=precision)) == said
+    assert event(0.5, precision=precision).when == said
+
+
+def test_an_event_without_a_day_is_a_bar_over_its_month_and_no_line() -> None:
+    month = event(0, precision="month")
+    spec = over_time(plot(table(*both(0, 10.0)), 60), events=[event(1), month])
+    rows = spec["datasets"]["events"].to_dicts()
+    assert [row["since"] for row in rows] == [None, START]
+    assert rows[1]["until"] > START + 20 * DAY
+    assert rows[1]["since"] < rows[1]["at"] < rows[1]["until"]
+    assert [row["row"] for row in rows] == [0, 1]  # they overlap, so one of them is lifted
+    rules = [
+        layer["transform"][0]["filter"]
+        for layer in spec["layer"]
+        if layer["data"].get("name") == "events" and layer["mark"]["type"] == "rule"
+    ]
+    assert rules == ["!isValid(datum.since)", "isValid(datum.since)"]
 
 
 def test_weeks_start_on_monday_and_reach_beyond_the_days() -> None:

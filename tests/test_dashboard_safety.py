@@ -16,7 +16,7 @@ from cases.case import Event
 from dashboard import words
 from dashboard.asgi import HEADERS
 from dashboard.posts import ours
-from dashboard.serve import settings
+from dashboard.serve import _hosts, settings
 
 FOLDER = Path(dashboard.__file__).parent
 SOURCES = sorted(FOLDER.rglob("*.py"))
@@ -282,6 +282,11 @@ def test_the_settings_keep_browsers_and_errors_to_themselves() -> None:
     assert chosen["server.fileWatcherType"] == "none"
     assert chosen["server.enableAgentApi"] is False
     assert chosen["theme.light.backgroundColor"] == "#ffffff"
+
+
+def test_on_loopback_only_its_own_names_are_answered() -> None:
+    assert _hosts("127.0.0.1")["server.allowedHosts"] == ["127.0.0.1", "::1", "localhost"]
+    assert _hosts("0.0.0.0") == {}  # noqa: S104 - whoever serves to others says so in a proxy
 
 
 def test_no_other_host_may_be_asked() -> None:

@@ -194,8 +194,7 @@ def _over_time(case: Case, view: View) -> None:
     since, until = view.window
     frame = data.plotted(view, POOLED)
     absent = data.absent(view)
-    events = sorted(case.events, key=lambda event: event.date)
-    inside = [event for event in events if since <= event.date < until]
+    inside = [e for e in case.events if e.date < until and e.last >= since.date()]
     negative = view.measure == NEGATIVE
     table = data.table(view)
     with st.container(border=True):
@@ -233,8 +232,8 @@ def _over_time(case: Case, view: View) -> None:
         )
         if inside:
             st.markdown(words.event_list(inside))
-        if len(inside) < len(events):
-            st.caption(words.events_outside(len(events) - len(inside)))
+        if len(inside) < len(case.events):
+            st.caption(words.events_outside(len(case.events) - len(inside)))
         if absent.height:
             st.caption(words.gaps(absent))
         if view.width == "week":
