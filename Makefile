@@ -28,9 +28,10 @@ run: setup ## collect, score and open the dashboard on http://127.0.0.1:8501 (th
 	@$(BIN)/aftershock run --port $(PORT)
 
 test: setup ## run the tests (no network but loopback)
-	@$(BIN)/pytest -n auto --dist worksteal -q
+	@$(BIN)/pytest -n auto --dist worksteal -q -m 'not browser'
 
 test-browser: setup ## run the browser tests (needs chromium)
+	@command -v chromium >/dev/null || command -v chromium-browser >/dev/null || { echo "The browser tests need chromium. On Debian and Ubuntu: apt install chromium, then run make again." >&2; exit 1; }
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-browser.txt
 	@$(BIN)/pytest -q -m browser tests/browser
 
