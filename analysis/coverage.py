@@ -14,7 +14,10 @@ import polars as pl
 TIME = pl.Datetime("us", "UTC")
 LIVE = timedelta(hours=48)
 READ = ("done", "partial")  # what such a run gives as observed was read to the end
-WHOLE_FILES = ("archive",)  # collectors whose units are files, each complete for its own time
+# Collectors whose units are files. A file was read whole, but nobody knows of what it is a part:
+# its first and last post bound what it may hold, and never prove that a platform was watched.
+FILES = ("archive",)
+MOST_BAD = 0.01  # of a file's records; with more, its time is no better than unread
 
 SPANS = pl.Schema(
     {
@@ -37,12 +40,15 @@ def spans(runs: pl.DataFrame, *, case: str, query_hash: str) -> pl.DataFrame:
 
     In: rows of the runs table. Only runs of this case and query count, and of these only done,
     partial, capped and failed ones that say what they observed. Out: SPANS; start and end on whole
-    hours (UTC), status covered, capped or failed.
+    hours (UTC), status covered, file, capped or failed.
 
     An hour is covered when it was read in full by done or partial runs, joined end to end, of every
-    unit (phrase, subreddit) the collector has asked for under this query; of an archive one file is
-    enough. An hour that a capped or failed run touches and no other run of its unit read is capped
-    or failed. `live`: read by runs started within 48 hours of it.
+    unit (phrase, subreddit) the collector has asked for under this query. An hour between the first
+    and the last post of a file that was read to its end is `file`: what the file holds of it is
+    there, which may be little. A damaged file, or one with more than 1 % unreadable records, counts
+    as failed, since its posts need not be in order of time. An hour that a capped or failed run
+    touches and that no other run of its unit read is capped or failed. `live`: read by runs started
+    within 48 hours of it; a file never is.
     """
     pieces = (
         runs.filter(
@@ -61,15 +67,19 @@ def spans(runs: pl.DataFrame, *, case: str, query_hash: str) -> pl.DataFrame:
             "unit",
             "status",
             "started_at",
+            unreadable=pl.col("bad").fill_null(0) > MOST_BAD * pl.col("items").fill_null(0),
             start="observed_from",
             end="observed_to",
         )
-        .with_columns(
-            unit=pl.when(pl.col("collector").is_in(WHOLE_FILES))
-            .then(pl.lit(""))
-            .otherwise(pl.col("unit").fill_null(""))
-        )
+        .with_columns(pl.col("unit").fill_null(""))
     )
+    filed = pl.col("collector").is_in(FILES)
+    files = pieces.filter(filed).with_columns(
+        status=pl.when((pl.col("status") == "done") & ~pl.col("unreadable"))
+        .then(pl.lit("file"))
+        .otherwise(pl.lit("failed"))
+    )
+    pieces = pl.concat([pieces.filter(~filed), files.filter(pl.col("status") == "failed")])
     group = ["source", "collector"]
     units = pieces.group_by(group).agg(units=pl.col("unit").n_unique())
     read = pieces.filter(pl.col("status").is_in(READ))
@@ -78,11 +88,15 @@ def spans(runs: pl.DataFrame, *, case: str, query_hash: str) -> pl.DataFrame:
     live = _read_by_all(
         read.with_columns(start=late).filter(pl.col("start") < pl.col("end")), units
     )
+    held = _hours(files.filter(pl.col("status") == "file"), whole=False).select(
+        *group, "hour", "status", live=pl.lit(value=False)
+    )
     stopped = (
         _hours(pieces.filter(~pl.col("status").is_in(READ)), whole=False)
         .group_by(*group, "hour")
         .agg(pl.col("status").min())  # capped before failed
         .join(covered, on=[*group, "hour"], how="anti")
+        .join(held, on=[*group, "hour"], how="anti")
         .with_columns(live=pl.lit(value=False))
     )
     hours = pl.concat(
@@ -92,6 +106,7 @@ def spans(runs: pl.DataFrame, *, case: str, query_hash: str) -> pl.DataFrame:
             ).select(
                 *group, "hour", status=pl.lit("covered"), live=pl.col("live").fill_null(value=False)
             ),
+            held.unique(),
             stopped.select(*group, "hour", "status", "live"),
         ]
     )
@@ -111,13 +126,13 @@ def gaps(spans: pl.DataFrame, *, since: datetime, until: datetime) -> pl.DataFra
     """
     observed = spans.group_by("source").agg(start=pl.col("start").min(), end=pl.col("end").max())
     stopped = (
-        _hours(spans.filter(pl.col("status") != "covered"), whole=True)
+        _hours(spans.filter(pl.col("status").is_in(["capped", "failed"])), whole=True)
         .group_by("source", "hour")
         .agg(reason=pl.col("status").min())
     )
     missing = (
         _hours(observed, whole=True)
-        .join(_covered_hours(spans), on=["source", "hour"], how="anti")
+        .join(_hours_of(spans, "covered", "file"), on=["source", "hour"], how="anti")
         .join(stopped, on=["source", "hour"], how="left")
         .with_columns(pl.col("reason").fill_null("not collected"))
     )
@@ -129,14 +144,18 @@ def coverage(
 ) -> float | None:
     """Source-hours read in full over source-hours in [since, until), 0..1, for `sources`.
 
-    Sources never read count as hours missed. None without sources or for an empty window. Show it
-    by `percent`. A window that reaches into the future is never covered: end it at the last hour.
+    Sources never read count as hours missed. None without sources, for an empty window, and where
+    all that is known comes from files, which say nothing of how much there was. Show it by
+    `percent`. A window that reaches into the future is never covered: end it at the last hour.
     """
     wanted = set(sources)
     asked = len(wanted) * (until - since)
     if asked <= timedelta(0):
         return None
-    read = _cut(_stretches(_covered_hours(spans), ["source"]), since, until).filter(
+    mine = spans.filter(pl.col("source").is_in(list(wanted)))
+    if not mine.is_empty() and (mine["status"] == "file").all():
+        return None
+    read = _cut(_stretches(_hours_of(spans, "covered"), ["source"]), since, until).filter(
         pl.col("source").is_in(list(wanted))
     )
     total = read.select((pl.col("end") - pl.col("start")).sum()).item()
@@ -148,20 +167,20 @@ def afterwards(spans: pl.DataFrame, *, since: datetime, until: datetime) -> pl.D
 
     They hold the posts that survived until then and are never joined to live ones with one line.
     """
-    live = _covered_hours(spans.filter("live"))
-    late = _covered_hours(spans).join(live, on=["source", "hour"], how="anti")
+    live = _hours_of(spans.filter("live"), "covered")
+    late = _hours_of(spans, "covered", "file").join(live, on=["source", "hour"], how="anti")
     return _cut(_stretches(late, ["source"]), since, until).select(STRETCH.names())
 
 
-def by_bucket(stretches: pl.DataFrame, *, starts: pl.Series, step: timedelta) -> pl.DataFrame:
-    """source, start, hours: how many whole hours of each bucket the stretches hold.
+def by_bucket(
+    stretches: pl.DataFrame, *, starts: pl.Series, step: timedelta, name: str
+) -> pl.DataFrame:
+    """source, start, `name`: how many hours of each bucket the stretches touch.
 
-    In: `spans` (only covered ones count) or any source, start, end; `starts` the buckets' starts,
-    sorted, each `step` long. Buckets without an hour have no row.
+    In: source, start, end on whole hours; `starts` the buckets' starts, sorted, each `step` long.
+    Buckets without such an hour have no row.
     """
-    if "status" in stretches.columns:
-        stretches = stretches.filter(pl.col("status") == "covered")
-    hours = _hours(stretches, whole=True).select("source", "hour").unique()
+    hours = _hours(stretches, whole=False).select("source", "hour").unique()
     at = (pl.col("hour") * _HOUR_US).cast(pl.Datetime("us")).dt.replace_time_zone("UTC")
     return (
         hours.select("source", at=at)
@@ -171,7 +190,7 @@ def by_bucket(stretches: pl.DataFrame, *, starts: pl.Series, step: timedelta) ->
         )
         .filter(pl.col("start").is_not_null(), pl.col("at") < pl.col("start") + step)
         .group_by("source", "start")
-        .agg(hours=pl.len())
+        .agg(pl.len().alias(name))
     )
 
 
@@ -220,9 +239,9 @@ def _hours(stretches: pl.DataFrame, *, whole: bool) -> pl.DataFrame:
     )
 
 
-def _covered_hours(spans: pl.DataFrame) -> pl.DataFrame:
+def _hours_of(spans: pl.DataFrame, *statuses: str) -> pl.DataFrame:
     return (
-        _hours(spans.filter(pl.col("status") == "covered"), whole=True)
+        _hours(spans.filter(pl.col("status").is_in(statuses)), whole=True)
         .select("source", "hour")
         .unique()
     )

@@ -13,7 +13,7 @@ from typing import Any, cast
 import polars as pl
 
 from analysis import coverage
-from analysis.series import FIGURES, MIN_N, series, standardised, weights
+from analysis.series import FIGURES, HEADLINE, MIN_N, series, standardised, weights
 
 STEPS = {
     "hour": timedelta(hours=1),
@@ -46,17 +46,21 @@ def series_table(
     exclusive (UTC), by default from the first bucket with posts to the last. Out: source, bucket,
     start, end, the counts and figures of `series` (shares 0..1, balance in points), enough, and
     - weight: the fixed share of the source in the standardised row; null elsewhere;
-    - collected: `all` of the bucket was read, `part` of it, or `none`;
+    - collected: `all` of the bucket was read, `part` of it, or `none`; `file` where every hour lies
+      within the time of a file or was read: how much there was beside the file is not known;
     - afterwards: read only more than 48 hours later, so deleted posts are missing from it.
     The pooled and standardised figures are null where a source is missing altogether: they would
-    move with the mix of platforms, not with opinion. Empty when the cells hold no such bucket.
+    move with the mix of platforms, not with opinion; a source counts as missing even where the
+    whole window holds none of its posts, as long as the case has some. Empty when
+    the cells hold no such bucket.
     """
     chosen: dict[str, Any] = {"sources": sources, "langs": langs, "min_n": min_n, "width": width}
     by_source = series(cells, by_source=True, since=since, until=until, **chosen)
     if by_source.is_empty():
         return pl.DataFrame()
     pooled = series(cells, since=since, until=until, **chosen)
-    shown = sorted(by_source["source"].unique())
+    known = cells.filter(pl.col("via").is_in(HEADLINE))["source"].unique()
+    shown = sorted(name for name in known if sources is None or name in sources)
     step = STEPS[width]
     first, last = (
         cast(datetime, edge) for edge in (by_source["start"].min(), by_source["start"].max())
@@ -114,37 +118,40 @@ def bucket_marks(
     """
     whole = step / timedelta(hours=1)
     since, until = cast(datetime, starts.min()), cast(datetime, starts.max()) + step
-    read = coverage.by_bucket(spans, starts=starts, step=step)
-    late = coverage.by_bucket(
-        coverage.afterwards(spans, since=since, until=until), starts=starts, step=step
-    )
-    grid = pl.DataFrame({"source": sorted(sources)}).join(starts.to_frame("start"), how="cross")
-    return (
-        grid.join(read, on=["source", "start"], how="left")
-        .join(late, on=["source", "start"], how="left", suffix="_late")
-        .join(by_source.select("source", "start", posts="n"), on=["source", "start"], how="left")
-        .select(
-            "source",
-            "start",
-            collected=pl.when(pl.col("hours") >= whole)
-            .then(pl.lit("all"))
-            .when(pl.col("hours").is_not_null() | pl.col("posts").is_not_null())
-            .then(pl.lit("part"))
-            .otherwise(pl.lit("none")),
-            afterwards=pl.col("hours_late").is_not_null(),
-        )
+    kinds = {
+        "read": spans.filter(pl.col("status") == "covered"),
+        "held": spans.filter(pl.col("status").is_in(["covered", "file"])),
+        "late": coverage.afterwards(spans, since=since, until=until),
+    }
+    marks = pl.DataFrame({"source": sorted(sources)}).join(starts.to_frame("start"), how="cross")
+    for name, stretches in kinds.items():
+        hours = coverage.by_bucket(stretches, starts=starts, step=step, name=name)
+        marks = marks.join(hours, on=["source", "start"], how="left")
+    return marks.join(
+        by_source.select("source", "start", posts="n"), on=["source", "start"], how="left"
+    ).select(
+        "source",
+        "start",
+        collected=pl.when(pl.col("read") >= whole)
+        .then(pl.lit("all"))
+        .when(pl.col("held") >= whole)
+        .then(pl.lit("file"))
+        .when(pl.col("held").is_not_null() | pl.col("posts").is_not_null())
+        .then(pl.lit("part"))
+        .otherwise(pl.lit("none")),
+        afterwards=pl.col("late").is_not_null(),
     )
 
 
 def _together(marks: pl.DataFrame) -> pl.DataFrame:
-    """The marks of all sources as one: `missing` when one gave nothing, `part` when one did."""
+    """The marks of all sources as one: the worst of them, from none over part and file to all."""
+    collected = pl.lit("all")
+    for mark in ("file", "part", "none"):
+        collected = (
+            pl.when((pl.col("collected") == mark).any()).then(pl.lit(mark)).otherwise(collected)
+        )
     return marks.group_by("start", maintain_order=True).agg(
-        collected=pl.when((pl.col("collected") == "none").any())
-        .then(pl.lit("none"))
-        .when((pl.col("collected") == "part").any())
-        .then(pl.lit("part"))
-        .otherwise(pl.lit("all")),
-        afterwards=pl.col("afterwards").any(),
+        collected=collected, afterwards=pl.col("afterwards").any()
     )
 
 

@@ -6,6 +6,7 @@ number of generated posts (1,000,000 without it).
 
 from __future__ import annotations
 
+import logging
 import os
 import platform
 import sys
@@ -103,6 +104,9 @@ def dashboard() -> list[Measured]:
     from streamlit.testing.v1 import AppTest  # noqa: PLC0415
 
     import dashboard  # noqa: PLC0415
+
+    # It warns that no browser is there.
+    logging.getLogger("streamlit.runtime.scriptrunner_utils").setLevel(logging.ERROR)
 
     app = AppTest.from_file(str(Path(dashboard.__file__).parent / "app.py"), default_timeout=300)
     app.query_params["case"] = generate.CASE

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import shutil
 import tempfile
 from datetime import datetime
 from importlib.metadata import version
@@ -53,10 +52,11 @@ def _build(case: Case, place: Path) -> None:
         ingest(store, [case], archive.collect([case], None, None, settings), ledger=False)
         _ledger(store, case)
         score_store(store)
-        for old in place.parent.iterdir():
-            if old.is_dir() and old != Path(folder):
-                shutil.rmtree(old, ignore_errors=True)
-        building.replace(place)
+        try:
+            building.replace(place)
+        except OSError:  # another process built the same demo meanwhile: that one serves as well
+            if not place.is_dir():
+                raise
 
 
 def _ledger(store: Store, case: Case) -> None:

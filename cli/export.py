@@ -14,10 +14,11 @@ import typer
 import cases.case as case_files
 from analysis import coverage
 from analysis.series import INTERVAL_NOTE
-from analysis.table import series_table
+from analysis.series import cells as build_cells
+from analysis.table import STEPS, series_table
 from analysis.vader import SCORER
 from cases.case import Case
-from cli.console import CONFIGURATION, Stop, say, say_json
+from cli.console import CONFIGURATION, Stop, say, say_json, warn
 from cli.demo import open_demo
 from store import export as files
 from store.tables import Store
@@ -25,6 +26,12 @@ from store.tables import Store
 app = typer.Typer(no_args_is_help=True, help="Write posts or series of a case to a file.")
 
 
+VIA = (
+    "own: the post's own text matches the query; taken: its file was taken whole, whatever the "
+    "query says; thread: only its thread's root or the post it quotes matches. Series hold own and "
+    "taken."
+)
+A_MONDAY = datetime(2001, 1, 1, tzinfo=UTC)
 EARLIEST = datetime(2005, 1, 1, tzinfo=UTC)  # before either platform
 
 
@@ -66,7 +73,10 @@ def instant(text: str | None, name: str) -> datetime | None:
             "2025-05-01T12:00Z.",
             CONFIGURATION,
         ) from None
-    return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+    try:
+        return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+    except OverflowError:
+        raise Stop(f"{name} {text}: no such time in UTC.", CONFIGURATION) from None
 
 
 @app.command()
@@ -121,7 +131,10 @@ def series(
     """The series of a case: counts, shares and tone balance, pooled and by platform."""
     store, chosen = _open(case, demo=demo)
     window = _window(since, until)
+    for name, text in (("since", since), ("until", until)):
+        _on_boundary(f"--{name} {text}", window[name], bucket.value)
     sources = [item.value for item in source] if source else None
+    store.rebuild(build_cells)  # never figures of yesterday's posts
     cells = (
         store.scan("cells")
         .filter(
@@ -151,10 +164,29 @@ def series(
     _finish(store, chosen, frame, output, manifest, [], as_json=as_json)
 
 
+def _on_boundary(option: str, edge: datetime | None, bucket: str) -> None:
+    """A series has whole buckets only: an edge inside one would leave posts out, or let them in."""
+    if edge is None:
+        return
+    step = STEPS[bucket]
+    before = edge - (edge - A_MONDAY) % step
+    if before != edge:
+        form = "%Y-%m-%d" if step >= STEPS["day"] else "%Y-%m-%dT%H:%MZ"
+        raise Stop(
+            f"{option} lies inside of a bucket of one {bucket}. The nearest edges of buckets are "
+            f"{before:{form}} and {before + step:{form}} (UTC; weeks begin on Monday).",
+            CONFIGURATION,
+        )
+
+
 def _open(name: str, *, demo: bool) -> tuple[Store, Case]:
     if demo:
-        return open_demo()
-    return Store.open(), case_files.get(name)
+        store, case = open_demo()
+        if name != case.name:
+            raise Stop(f"The demo has one case: --demo --case {case.name}.", CONFIGURATION)
+        return store, case
+    case = case_files.get(name)
+    return Store.open(create=False), case
 
 
 def _window(since: str | None, until: str | None) -> dict[str, datetime | None]:
@@ -176,6 +208,10 @@ def _manifest(
 ) -> dict[str, Any]:
     runs = store.scan("runs").collect()
     spans = coverage.spans(runs, case=case.name, query_hash=case.query_hash)
+    matches = store.scan("matches").filter(
+        pl.col("case") == case.name, pl.col("query_hash") == case.query_hash
+    )
+    via = dict(matches.group_by("via").len().sort("via").collect().iter_rows())
     gaps = coverage.gaps(
         spans, since=window["since"] or EARLIEST, until=window["until"] or datetime.now(UTC)
     )
@@ -196,6 +232,9 @@ def _manifest(
         "scorer": SCORER,
         "aftershock": version("aftershock"),
         "coverage_gaps": gaps.to_dicts(),
+        "case_posts_by_via": via,
+        "via": VIA,
+        "waiting_for_a_score": store.waiting(case.name, case.query_hash, SCORER),
     }
 
 
@@ -226,6 +265,16 @@ def _finish(
         )
         return
     say(f"{written.rows:,} rows written to {written.path}; what they are: {written.manifest}")
+    if manifest["waiting_for_a_score"]:
+        warn(
+            f"{manifest['waiting_for_a_score']:,} posts of the case wait for a score and are in no "
+            "figure. Run: aftershock score"
+        )
+    if manifest["case_posts_by_via"].get("taken"):
+        say(
+            f"{manifest['case_posts_by_via']['taken']:,} posts of the case were taken whole from "
+            "files, whatever the query says."
+        )
     if manifest["kind"] == "posts" and not manifest["share"]:
         say(files.DUTY)
 

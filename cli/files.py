@@ -5,15 +5,15 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated
 
-import cases.case as case_files
 import typer
-from collectors.archive import ImportSettings, ShapeError
 from rich.table import Table
-from store.tables import Store
 
+import cases.case as case_files
 from cli.console import CONFIGURATION, FAILED, FINE, Stop, out, progress, say, say_json, warn
 from cli.ingest import Unit, ingest
 from collectors import archive
+from collectors.archive import ImportSettings, ShapeError
+from store.tables import Store
 
 
 def import_files(
@@ -34,9 +34,11 @@ def import_files(
         raise Stop(
             "--take-all needs --case NAME: it says to which case every row belongs.", CONFIGURATION
         )
-    missing = [file for file in files if not file.is_file()]
-    if missing:
-        raise Stop(f"No such file: {', '.join(map(str, missing))}. Nothing was imported.")
+    for file in files:
+        if not file.is_file():
+            what = "is a folder, not a file" if file.is_dir() else "is no file that can be read"
+            found = f"{file} {what}" if file.exists() else f"No such file: {file}"
+            raise Stop(f"{found}. Nothing was imported.")
     chosen = [case_files.get(case)] if case else list(case_files.load_all().values())
     store = Store.open()
     with progress() as bar:
@@ -61,7 +63,7 @@ def import_files(
 
 
 def _mapping(text: str) -> dict[str, str]:
-    pairs = [part for part in text.split(",") if part.strip()]
+    pairs = text.split(",") if text else []
     if any("=" not in pair for pair in pairs):
         raise Stop(
             f"--map {text}: each part has to read OURS=YOURS, as in --map text=body,at=created.",
@@ -105,12 +107,15 @@ def _report(units: list[Unit]) -> None:
             warn(f"... and {unit.bad - len(unit.bad_shown):,} more of {unit.reading.unit}.")
         if unit.reading.error:
             warn(unit.reading.error)
-    if not sum(unit.kept for unit in units):
+    wiped = sum(unit.wiped for unit in units)
+    if wiped:
+        say(f"{wiped:,} posts kept before were deleted at their source and are wiped here too.")
+    if not sum(unit.kept for unit in units) and not wiped:
         say(
             "No row belongs to a case, so nothing was kept. `aftershock case test NAME` shows what "
             "a case looks for; --take-all with --case NAME keeps every row."
         )
-    elif sum(unit.new for unit in units):
+    elif wiped or sum(unit.new for unit in units):
         say("Next: aftershock score")
     else:
         say("Every row was in the store already.")

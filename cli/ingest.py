@@ -12,14 +12,15 @@ import uuid
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from importlib.metadata import version
 from typing import Any
 
+import polars as pl
+
 from cases.case import Case
 from cases.match import match
-
 from store.schema import Bad, Batch, Reading
 from store.tables import Store, StoreError
 
@@ -38,7 +39,8 @@ class Unit:
     cursor: str | None = None
     kept: int = 0
     new: int = 0
-    gone: int = 0
+    gone: int = 0  # records that the source marks as deleted
+    wiped: int = 0  # of those, kept before
     bad: int = 0
     bad_shown: list[Bad] = field(default_factory=list)
     by_case: Counter[str] = field(default_factory=Counter)
@@ -68,8 +70,16 @@ def ingest(
         if ledger:
             store.log_run(_row(unit, cases, failed=failed))
 
+    gone = pl.Series("gone", [], dtype=pl.UInt64)  # hashes: a dump can name millions
     try:
         for batch in batches:
+            # An older copy may come after the record that says it was deleted; in a store the wiped
+            # post would refuse it, but what was never stored nobody remembers.
+            gone = gone.append(pl.Series("gone", batch.gone, dtype=pl.String).hash())
+            if len(gone):
+                batch = replace(  # noqa: PLW2901
+                    batch, posts=batch.posts.filter(~pl.col("uri").hash().is_in(gone.implode()))
+                )
             key = (batch.collector, batch.reading.source, batch.reading.unit)
             unit = units.get(key)
             if unit is None:
@@ -80,13 +90,16 @@ def ingest(
             rows = match(batch.posts, cases, matched=matched, taken=batch.taken)
             written = store.write(batch, rows)
             unit.reading = batch.reading
-            unit.kept += written.kept
+            # What is yielded again was counted the first time, unless only now it was kept.
+            unit.kept += written.new if batch.again else written.kept
             unit.new += written.new
             unit.gone += len(batch.gone)
+            unit.wiped += written.gone
             unit.bad += len(batch.bad)
             unit.bad_shown += batch.bad[: BAD_SHOWN - len(unit.bad_shown)]
-            for (name,), part in rows.group_by("case"):
-                unit.by_case[str(name)] += part.height
+            if not batch.again:
+                for (name,), part in rows.group_by("case"):
+                    unit.by_case[str(name)] += part.height
             if batch.cursor is not None or batch.reading.status != "running":
                 unit.cursor = batch.cursor or unit.cursor
                 log(unit)
@@ -94,9 +107,15 @@ def ingest(
         with suppress(StoreError):  # the error under way says more than a second one would
             for unit in units.values():
                 if unit.reading.status == "running":
-                    log(unit, failed=str(error) or type(error).__name__)
+                    log(unit, failed=_sentence(error))
         raise
     return list(units.values())
+
+
+def _sentence(error: BaseException) -> str:
+    if isinstance(error, KeyboardInterrupt):
+        return "Stopped by Ctrl-C."
+    return str(error) or type(error).__name__
 
 
 def _row(unit: Unit, cases: Sequence[Case], *, failed: str = "") -> dict[str, Any]:

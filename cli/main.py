@@ -6,6 +6,7 @@ Exit codes: 0 fine, 1 failed, 2 a mistyped command, 75 try again later, 78 confi
 from __future__ import annotations
 
 import errno
+import io
 import os
 import sys
 from importlib.metadata import version
@@ -68,6 +69,9 @@ def _options(
 
 def main() -> None:
     """Run the command line and exit with its code. Set AFTERSHOCK_DEBUG=1 to see tracebacks."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # French has to get through an ASCII terminal
+            stream.reconfigure(errors="backslashreplace")
     sys.exit(_run())
 
 
@@ -79,8 +83,7 @@ def _run() -> int:  # noqa: PLR0911 - one return for each way a command ends
             warn(str(stop))
         return stop.code
     except (KeyboardInterrupt, typer.Abort):
-        warn("Stopped. What was stored before stays; run the same command again to go on.")
-        return INTERRUPTED
+        return _stopped()
     except USAGE_ERROR as error:
         error.show()
         return MISTYPED
@@ -94,7 +97,14 @@ def _run() -> int:  # noqa: PLR0911 - one return for each way a command ends
         if isinstance(error, CaseError):
             return CONFIGURATION
         return TRY_LATER if isinstance(error, StoreBusy) else FAILED
+    if code == INTERRUPTED:  # Typer makes an exit of Ctrl-C before it comes here
+        return _stopped()
     return int(code) if isinstance(code, int) else FINE
+
+
+def _stopped() -> int:
+    warn("Stopped. What was stored before stays; run the same command again to go on.")
+    return INTERRUPTED
 
 
 def _sentence(error: Exception) -> str:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Annotated
 
 import typer
-from store.tables import Store
 
 from cli.console import say, say_json
+from store.tables import Store
 
 
 def maintain(
@@ -21,7 +21,7 @@ def maintain(
     as_json: Annotated[bool, typer.Option("--json", help="The figures as JSON.")] = False,
 ) -> None:
     """Compact the tables, drop old files and wipe posts hidden for more than 30 days."""
-    figures = Store.open().maintain(purge=purge)
+    figures = Store.open(create=False).maintain(purge=purge)
     if as_json:
         say_json(figures)
         return

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 
 import typer
-from store.location import store_location
 
 from cli.console import say
+from store.location import checkout, resolved, salt_path, store_location
 
 app = typer.Typer(no_args_is_help=True, help="Run the collectors regularly with cron.")
 
@@ -19,13 +21,16 @@ def _group() -> None:
     pass
 
 
-def lines(command: Path, store: str, log: Path) -> list[str]:
-    """Crontab lines with absolute paths, since cron knows neither our folder nor our PATH."""
-    run = shlex.quote(str(command))
-    to = shlex.quote(str(log))
+def lines(command: Path, settings: Mapping[str, str], log: Path) -> list[str]:
+    """Crontab lines with absolute paths, since cron knows neither our folder nor our PATH.
+
+    A `%` means a new line to cron unless it is escaped; in settings it is itself.
+    """
+    run = shlex.quote(str(command)).replace("%", r"\%")
+    to = shlex.quote(str(log)).replace("%", r"\%")
     return [
-        f"AFTERSHOCK_STORE={store}",
-        f"*/15 * * * * {run} collect >> {to} 2>&1 && {run} score >> {to} 2>&1",
+        *(f'{name}="{value}"' for name, value in settings.items()),
+        f"*/15 * * * * {run} collect >> {to} 2>&1; {run} score >> {to} 2>&1",
         f"40 3 * * * {run} maintain >> {to} 2>&1",
     ]
 
@@ -35,5 +40,11 @@ def show() -> None:
     """Print crontab lines that collect and score every 15 minutes and maintain nightly."""
     say("# Aftershock. Add these lines with: crontab -e")
     command = Path(sys.argv[0]).resolve()
-    for line in lines(command, store_location(), command.parents[2] / "aftershock.log"):
+    settings = {
+        "AFTERSHOCK_STORE": resolved(store_location()),
+        "AFTERSHOCK_SALT": str(salt_path().resolve()),
+    }
+    if own := os.environ.get("AFTERSHOCK_CASES"):
+        settings["AFTERSHOCK_CASES"] = str(Path(own).expanduser().resolve())
+    for line in lines(command, settings, checkout() / "aftershock.log"):
         say(line)

@@ -5,19 +5,18 @@ from __future__ import annotations
 from collections import Counter
 from typing import Annotated
 
-import polars as pl
 import typer
-from store.tables import Store
 
 from analysis import series, tone
 from analysis.vader import SCORER
 from cli.console import progress, say, say_json
+from store.tables import Store
 
 # Accounts whose words are a subreddit's rules, not anybody's opinion.
 BOTS = (("reddit", "AutoModerator"),)
 STATUS = {
     "scored": "scored",
-    "language": "not scored: in no language this scorer knows",
+    "language": "not scored: in another language or too short to tell",
     "too_long": "not scored: too long for the scorer",
     "marker": "not scored: bots and deletion markers",
 }
@@ -50,15 +49,13 @@ def score(
     as_json: Annotated[bool, typer.Option("--json", help="The counts as JSON.")] = False,
 ) -> None:
     """Score what has no score of the current scorer yet, then rebuild the charts' figures."""
-    store = Store.open()
+    store = Store.open(create=False)
     counts = score_store(store, rescore=rescore)
     if as_json:
         say_json({"scorer": SCORER, **counts})
         return
     for line in summary(counts):
         say(line)
-    if not store.scan("posts").select(pl.len()).collect().item():
-        say("The store is empty. Next: aftershock import FILE, or aftershock demo to look around.")
 
 
 def summary(counts: Counter[str]) -> list[str]:

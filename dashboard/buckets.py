@@ -99,7 +99,8 @@ def standardised(table: pl.DataFrame, frame: pl.DataFrame) -> pl.DataFrame | Non
     None where there is none to draw: of one platform, or without any bucket that has both.
     """
     rows = table.filter(pl.col("source") == STANDARDISED).select("start", "balance")
-    if not rows["balance"].count():
+    drawn = rows["balance"].is_not_null()
+    if not (drawn & drawn.shift(1, fill_value=False)).any():  # a single point is no line
         return None
     return frame.select("start", "middle", "run").join(
         rows, on="start", how="left", maintain_order="left"
@@ -113,7 +114,7 @@ def _unread(table: pl.DataFrame, source: str) -> pl.DataFrame:
         own = pl.col("source") == source
     named = pl.col("source").replace(NAMES)
     return (
-        table.filter(own, pl.col("collected") != "all")
+        table.filter(own, pl.col("collected").is_in(["part", "none"]))
         .group_by("start")
         .agg(
             unread=named.sort().str.join(" and "),
@@ -153,5 +154,7 @@ def _note() -> pl.Expr:
         .then(pl.lit("collected afterwards: survivors only"))
         .when(pl.col("collected") == "all")
         .then(pl.lit("read in full"))
+        .when(pl.col("collected") == "file")
+        .then(pl.lit("from a file"))
         .otherwise(pl.lit(""))
     )

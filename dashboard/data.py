@@ -211,6 +211,7 @@ def table(view: View) -> pl.DataFrame:
 @st.cache_resource(max_entries=64, show_spinner=False)
 def figures(about: Subject, choice: Choice) -> dict[str, Any]:
     """`analysis.series.window` of all chosen posts: clusters run across the whole window."""
+    missing, days = missing_days(about, choice)
     posts = (
         store()
         .scored(
@@ -222,16 +223,50 @@ def figures(about: Subject, choice: Choice) -> dict[str, Any]:
         )
         .filter(pl.col("via").is_in(HEADLINE), pl.col("source").is_in(choice.sources))
     )
-    return series.window(posts.collect())
+    found = series.window(posts.collect())
+    # All of it from one platform, though two were chosen: that is no figure of the two.
+    return found | dict.fromkeys(series.FIGURES) if missing and missing == days else found
+
+
+@st.cache_resource(max_entries=64, show_spinner=False)
+def missing_days(about: Subject, choice: Choice) -> tuple[int, int]:
+    """On how many of the days with posts a chosen platform was not collected, and of how many."""
+    days = table(View(about, choice, "day"))
+    if days.is_empty() or len(choice.sources) < 2:
+        return 0, 0
+    pooled = days.filter(pl.col("source") == POOLED)
+    return int((pooled["collected"] == "none").sum()), pooled.height
+
+
+def taken(about: Subject, choice: Choice) -> int:
+    """Scored posts of the window that are there because their file was taken whole."""
+    return _scored_via(about, choice, "taken")
+
+
+def from_files(about: Subject, choice: Choice) -> bool:
+    """Whether all that is known of the chosen platforms comes from imported files."""
+    known = spans(about).filter(pl.col("source").is_in(choice.sources))
+    return not known.is_empty() and bool((known["status"] == "file").all())
+
+
+def looked(about: Subject, choice: Choice) -> set[str]:
+    """What the ledger says of the window: covered, file, capped, failed; empty if nothing."""
+    inside = spans(about).filter(
+        pl.col("source").is_in(choice.sources),
+        pl.col("start") < choice.until,
+        pl.col("end") > choice.since,
+    )
+    return set(inside["status"])
 
 
 @st.cache_resource(max_entries=64, show_spinner=False)
 def peak(about: Subject, choice: Choice) -> dict[str, Any] | None:
-    """The day with the highest balance among days read in full, or None."""
+    """The day with the highest balance among days read in full or wholly within a file, or None."""
     days = table(View(about, choice, "day"))
     if days.is_empty():
         return None
-    return series.peak(days.filter(pl.col("source") == POOLED, pl.col("collected") == "all"))
+    whole = pl.col("collected").is_in(["all", "file"])
+    return series.peak(days.filter(pl.col("source") == POOLED, whole))
 
 
 @st.cache_resource(max_entries=64, show_spinner=False)
@@ -266,11 +301,15 @@ def weights(rows: pl.DataFrame) -> dict[str, float]:
 @st.cache_resource(max_entries=64, show_spinner=False)
 def in_threads(about: Subject, choice: Choice) -> int:
     """Scored posts of the window that only hang on a thread about the case."""
+    return _scored_via(about, choice, "thread")
+
+
+def _scored_via(about: Subject, choice: Choice, via: str) -> int:
     return int(
         cells(about)
         .filter(
             pl.col("width") == "day",
-            pl.col("via") == "thread",
+            pl.col("via") == via,
             pl.col("source").is_in(choice.sources),
             pl.col("start").is_between(choice.since, choice.until, closed="left"),
         )["n"]
@@ -302,16 +341,16 @@ def waiting(about: Subject) -> int:
 
 
 def through(about: Subject, choice: Choice) -> dict[str, datetime]:
-    """Up to when each chosen platform was read in full, as far as the ledger says."""
+    """Up to when each chosen platform was read in full, or a file of it reaches."""
     read = spans(about).filter(
-        pl.col("status") == "covered", pl.col("source").is_in(choice.sources)
+        pl.col("status").is_in(["covered", "file"]), pl.col("source").is_in(choice.sources)
     )
     return dict(read.group_by("source").agg(pl.col("end").max()).sort("source").rows())
 
 
 @st.cache_resource(max_entries=64, show_spinner=False)
 def covered(about: Subject, choice: Choice) -> float | None:
-    """Coverage of the window up to the last hour read, 0..1; None when the ledger is silent."""
+    """Coverage of the window up to the last hour read, 0..1; None when nobody can know."""
     ends = through(about, choice)
     if not ends:
         return None

@@ -8,7 +8,7 @@ never comes here: pages show it by `st.text` and table columns, which take no ma
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -41,18 +41,24 @@ NEGATIVE_HELP = (
     "Positive: 0.05 or more. The rest is neutral."
 )
 PEAK_HELP = (
-    "The day (UTC) with the highest tone balance among days read in full that have at least "
-    "30 scored posts. The highest of many noisy days lies above the truth on average: "
-    "look at its n and its range."
+    "The day (UTC) with the highest tone balance among days read in full, or wholly within "
+    "a file, that have at least 30 scored posts. The highest of many noisy days lies above the "
+    "truth on average: look at its n and its range."
 )
 
 _PUNCTUATION = re.compile(r"([!-/:-@\[-`{-~])")
+_ADDRESS = re.compile(r":(?=//)|www(?=\.)|@(?=\S)", re.IGNORECASE)
 _WEB = re.compile(r"https?://[A-Za-z0-9][^\s<>\\\"'`]*")
 
 
 def safe(text: str) -> str:
-    """Text as markdown that shows exactly this text: no link, image, colour, icon or formula."""
-    return _PUNCTUATION.sub(r"\\\1", " ".join(text.split()))
+    """Text as markdown that shows exactly this text: no link, image, colour, icon or formula.
+
+    Browsers are also shown addresses without any markup as links; an invisible word joiner in them
+    (U+2060) ends that.
+    """
+    joined = _ADDRESS.sub("\\g<0>\u2060", " ".join(text.split()))
+    return _PUNCTUATION.sub(r"\\\1", joined)
 
 
 def platform(source: str) -> str:
@@ -118,10 +124,18 @@ def tab_title(case: Case | None, *, demo: bool) -> str:
     )
 
 
-def freshness(through: Mapping[str, datetime]) -> list[str]:
-    """Up to when the posts were read: one sentence if all platforms agree to the hour."""
+def freshness(
+    through: Mapping[str, datetime], sources: Sequence[str] = (), *, files: bool = False
+) -> list[str]:
+    """Up to when the posts of these platforms were read: one sentence if all agree to the hour."""
     if not through:
         return ["Data through: not recorded"]
+    if files:
+        return [f"Files reach to {moment(max(through.values()))}"]
+    silent = [name for name in sources if name not in through]
+    if silent:
+        known = [f"{platform(name)} through {moment(at)}" for name, at in sorted(through.items())]
+        return known + [f"{platform(name)}: not recorded" for name in silent]
     if len({at.replace(minute=0, second=0, microsecond=0) for at in through.values()}) == 1:
         return [f"Data through {moment(min(through.values()))}"]
     return [f"{platform(name)} through {moment(at)}" for name, at in sorted(through.items())]
@@ -129,7 +143,7 @@ def freshness(through: Mapping[str, datetime]) -> list[str]:
 
 def coverage(value: float | None) -> str:
     """The share of source-hours read, rounded down."""
-    return "Coverage not recorded" if value is None else f"Coverage {percent(value)}"
+    return f"Coverage {percent(value)}"
 
 
 def summary(case: Case) -> str:
@@ -184,12 +198,20 @@ def not_scored(count: int) -> str:
     return f"scored; {count:,} not scored" if count else "scored; none without a score"
 
 
-def counted(figures: Mapping[str, Any], *, waiting: int, thread: int) -> str:
-    """What the figures leave out, by reason."""
+def counted(
+    figures: Mapping[str, Any],
+    *,
+    waiting: int,
+    thread: int,
+    taken: int = 0,
+    missing: tuple[int, int] = (0, 0),
+    uncollected: Sequence[str] = (),
+) -> str:
+    """What the figures leave out and what they are made of, by reason."""
     reasons = [
         f"{figures[name]:,} {words}"
         for name, words in (
-            ("n_language", "in no language this scorer knows"),
+            ("n_language", "in another language or too short to tell"),
             ("n_too_long", "too long for the scorer"),
             ("n_marker", "by bots"),
             ("n_displaced", "with a declared time more than 24 hours off"),
@@ -207,6 +229,19 @@ def counted(figures: Mapping[str, Any], *, waiting: int, thread: int) -> str:
         )
     if thread:
         sentences.append(f"Plus {posts(thread)} in threads about it, not in these figures.")
+    if taken:
+        sentences.append(
+            f"{taken:,} of the {figures['n']:,} are from files taken whole: they were not chosen "
+            "by the query, and need not be about the case."
+        )
+    lost, days = missing
+    if lost:
+        kept = "so there is no figure of both" if lost == days else "so the mix of platforms varies"
+        sentences.append(
+            f"A platform is missing on {lost:,} of {days:,} days, {kept}: choose one platform."
+        )
+    if uncollected:
+        sentences.append(f"Nothing of {platforms(uncollected)} is kept for this case.")
     return " ".join(sentences)
 
 
@@ -426,6 +461,17 @@ def query_changed(count: int) -> str:
     )
 
 
-def nothing_here() -> str:
-    """The filters leave nothing."""
-    return "No posts in these dates on these platforms. Widen the dates or choose another platform."
+def nothing_here(looked: Collection[str]) -> str:
+    """The filters leave nothing: why, by what the ledger says of that time, and what to do."""
+    if "covered" in looked:
+        why = "they were read, and nothing in them belongs to the case"
+    elif "file" in looked:
+        why = "the imported files hold none, which does not say that there were none"
+    elif looked:
+        why = "collecting failed or was cut short then"
+    else:
+        why = "nothing was collected then"
+    return (
+        f"No posts in these dates on these platforms: {why}. "
+        "Widen the dates or choose another platform."
+    )

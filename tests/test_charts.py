@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
@@ -396,7 +397,7 @@ def test_points_carry_their_sign(value: float | None, said: str) -> None:
 def test_coverage_is_never_rounded_up() -> None:
     assert words.coverage(0.99999) == "Coverage 99.9 %"
     assert words.coverage(1.0) == "Coverage 100 %"
-    assert words.coverage(None) == "Coverage not recorded"
+    assert words.coverage(None) == "Coverage not known"
 
 
 def test_freshness_never_claims_the_time_of_the_fresher_platform_for_both() -> None:
@@ -413,3 +414,34 @@ def test_freshness_never_claims_the_time_of_the_fresher_platform_for_both() -> N
 
 def test_the_measures_have_names() -> None:
     assert words.MEASURES.keys() == buckets.MEASURES.keys() == {BALANCE, NEGATIVE}
+
+
+def test_an_address_in_a_stranger_s_text_is_no_link() -> None:
+    """Addresses become links without any markup, unless something stands in their way."""
+    for text in ("https://evil.example/x", "WWW.evil.example", "a@evil.example", "ftp://evil"):
+        shown = words.safe(text).replace("\\", "")
+        assert not re.search(r"://|www\\.|@\\w", shown, re.IGNORECASE)
+        assert shown.replace("\u2060", "") == text
+
+
+def test_what_the_figures_are_made_of_is_said() -> None:
+    figures = {"n": 50} | dict.fromkeys(("n_language", "n_too_long", "n_marker", "n_displaced"), 0)
+    said = words.counted(
+        figures, waiting=0, thread=0, taken=40, missing=(2, 9), uncollected=["bluesky"]
+    )
+    assert "40 of the 50 are from files taken whole" in said
+    assert "missing on 2 of 9 days" in said
+    assert "Nothing of Bluesky is kept" in said
+    whole = words.counted(figures, waiting=0, thread=0, missing=(3, 3))
+    assert "there is no figure of both" in whole
+    assert words.counted(figures, waiting=0, thread=0) == ""
+
+
+def test_freshness_names_the_platform_of_which_nothing_is_known() -> None:
+    assert words.freshness({"reddit": START}, ["bluesky", "reddit"]) == [
+        f"Reddit through {words.moment(START)}",
+        "Bluesky: not recorded",
+    ]
+    assert words.freshness({"reddit": START}, ["reddit"], files=True) == [
+        f"Files reach to {words.moment(START)}"
+    ]

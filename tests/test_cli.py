@@ -142,10 +142,10 @@ def test_a_mistake_gets_a_sentence_and_its_exit_code(
     assert "Traceback" not in ended.err
 
 
-def test_scoring_an_empty_store_says_what_to_do_next(home, aftershock) -> None:
+def test_scoring_without_a_store_says_what_to_do_next(home, aftershock) -> None:
     ended = aftershock("score")
-    assert ended.code == 0
-    assert "aftershock import FILE" in ended.out
+    assert ended.code == 1
+    assert "aftershock import FILE" in ended.err
 
 
 def test_collect_says_of_each_collector_why_it_cannot_run(home, aftershock) -> None:
@@ -262,3 +262,71 @@ def test_a_port_in_use_is_a_sentence_with_another_port(tootle, aftershock) -> No
         ended = aftershock("dashboard", "--port", str(port))
     assert ended.code == 1
     assert f"--port {port + 1}" in ended.err
+
+
+def test_ctrl_c_says_that_nothing_is_lost(tootle) -> None:
+    file = write(tootle, *(post(n, "tootle ai") for n in range(200_000)))
+    command = Path(sys.executable).with_name("aftershock")
+    with subprocess.Popen(
+        [command, "import", file, "--case", "tootle"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        ledger = tootle.store / "runs" / "_delta_log"
+        for _ in range(600):
+            if ledger.is_dir() and len(list(ledger.iterdir())) > 1:
+                break
+            time.sleep(0.05)
+        process.send_signal(signal.SIGINT)
+        _, err = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "run the same command again" in err
+    row = Store.open().scan("runs").collect().row(0, named=True)
+    assert (row["status"], row["error"]) == ("failed", "Stopped by Ctrl-C.")
+
+
+def test_a_terminal_without_accents_gets_the_output_all_the_same(tootle) -> None:
+    command = Path(sys.executable).with_name("aftershock")
+    ended = subprocess.run(
+        [command, "case", "show", "soundcloud"],
+        env=os.environ | {"PYTHONIOENCODING": "ascii"},
+        capture_output=True,
+        check=False,
+    )
+    assert ended.returncode == 0
+    assert b"SoundCloud" in ended.stdout
+
+
+@pytest.mark.parametrize("words", [("maintain",), ("export", "posts", "--case", "soundcloud")])
+def test_a_mistyped_store_is_not_made_by_a_command_that_only_reads(home, aftershock, words) -> None:
+    ended = aftershock(*words, *(["-o", home.folder / "x.csv"] if words[0] == "export" else []))
+    assert ended.code == 1
+    assert "There is no store at" in ended.err
+    assert not home.store.exists()
+    assert not home.salt.exists()
+
+
+def test_the_older_copy_of_a_deleted_post_stays_out_of_one_import(tootle, aftershock) -> None:
+    newer, older = tootle.folder / "newer.ndjson", tootle.folder / "older.ndjson"
+    newer.write_text(json.dumps(post(1, "[deleted]")))
+    older.write_text(json.dumps(post(1, "tootle ai, words that were taken back")))
+    assert aftershock("import", newer, older, "--case", "tootle").code == 0
+    assert Store.open().scan("posts").select(pl.len()).collect().item() == 0
+
+
+def test_wiping_is_said_and_asks_for_new_figures(tootle, aftershock) -> None:
+    aftershock("import", write(tootle, post(1, "tootle ai")), "--case", "tootle")
+    ended = aftershock("import", write(tootle, post(1, "[deleted]")), "--case", "tootle")
+    assert "1 posts kept before were deleted" in ended.out
+    assert "aftershock score" in ended.out
+    assert "--take-all" not in ended.out
+
+
+def test_cron_gets_absolute_places_and_every_setting(tootle, aftershock, monkeypatch) -> None:
+    monkeypatch.chdir(tootle.folder)
+    monkeypatch.setenv("AFTERSHOCK_STORE", "store")
+    said = aftershock("schedule", "show").out
+    assert f'AFTERSHOCK_STORE="{tootle.store}"' in said
+    assert f'AFTERSHOCK_SALT="{tootle.salt}"' in said
+    assert f'AFTERSHOCK_CASES="{tootle.cases}"' in said

@@ -132,11 +132,41 @@ def test_one_collector_of_a_source_is_enough() -> None:
     assert share(found, 0, 4, "bluesky") == 1
 
 
-def test_each_file_of_an_archive_covers_its_own_time() -> None:
-    files = {"collector": "archive", "source": "reddit"}
-    found = ledger(run(0, 3, unit="may.zst", **files), run(5, 7, unit="june.zst", **files))
-    assert covered(found) == [(0, 3), (5, 7)]
+FILE = {"collector": "archive", "source": "reddit", "items": 1000, "bad": 0}
+
+
+def test_a_file_bounds_a_time_and_never_covers_its_platform() -> None:
+    found = ledger(run(0, 3, unit="may.zst", **FILE), run(5, 7, unit="june.zst", **FILE))
+    assert covered(found) == []
+    assert found["status"].to_list() == ["file", "file"]
+    assert not found["live"].any()
     assert gaps_of(found) == [(3, 5, "not collected")]
+    assert share(found, 0, 7, "reddit") is None
+    assert percent(share(found, 0, 7, "reddit")) == "not known"
+
+
+def test_two_posts_years_apart_claim_no_coverage() -> None:
+    found = ledger(run(0, 24 * 365 * 17, **FILE))
+    assert share(found, 0, 24 * 365, "reddit") is None
+
+
+def test_monthly_files_that_meet_leave_no_gap() -> None:
+    """The first ends at 23:58, the next begins at 00:01: nobody left anything out between them."""
+    found = ledger(run(0, 743.97, unit="may", **FILE), run(744.02, 1000, unit="june", **FILE))
+    assert gaps_of(found) == []
+
+
+@pytest.mark.parametrize("fields", [{"status": "partial"}, {"bad": 11}])
+def test_the_time_of_a_damaged_or_unreadable_file_counts_as_unread(fields: dict[str, Any]) -> None:
+    found = ledger(run(0, 4, **(FILE | fields)))
+    assert gaps_of(found) == [(0, 4, "failed")]
+
+
+def test_live_hours_beside_a_file_are_covered() -> None:
+    found = ledger(run(0, 10, **FILE), run(4, 8, collector="reddit", source="reddit"))
+    assert share(found, 4, 8, "reddit") == 1
+    assert share(found, 0, 8, "reddit") == 0.5
+    assert gaps_of(found) == []
 
 
 def test_time_before_the_first_and_after_the_last_hour_is_no_gap_but_lowers_coverage() -> None:

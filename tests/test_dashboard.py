@@ -397,10 +397,24 @@ def test_a_changed_query_is_said_and_never_mixed(
 
 def test_filters_that_leave_nothing_say_so(shown: Path) -> None:
     page = visit(platform="Reddit", dates=["2026-05-06", "2026-05-06"])
-    assert page.info[0].value == words.nothing_here()
+    assert page.info[0].value.startswith("No posts in these dates on these platforms: ")
+    assert "Widen the dates" in page.info[0].value
     page = visit()
     page.pills(key="platform").set_value([]).run()
     assert page.info[0].value == "Choose at least one platform."
+
+
+@pytest.mark.parametrize(
+    ("looked", "why"),
+    [
+        ({"covered", "file"}, "they were read"),
+        ({"file"}, "does not say that there were none"),
+        ({"failed"}, "failed or was cut short"),
+        (set(), "nothing was collected then"),
+    ],
+)
+def test_no_posts_says_why(looked: set[str], why: str) -> None:
+    assert why in words.nothing_here(looked)
 
 
 def test_a_broken_case_file_is_named(home: Home) -> None:

@@ -227,7 +227,8 @@ def test_escaped_text_reads_as_it_was(text: str) -> None:
         at += escaped[at] == "\\"  # a backslash gives way to what follows it
         plain.append(escaped[at])
         at += 1
-    assert "".join(plain) == " ".join(text.split())
+    joiner = "\u2060"  # invisible; keeps addresses from becoming links
+    assert "".join(plain).replace(joiner, "") == " ".join(text.split()).replace(joiner, "")
 
 
 @pytest.mark.parametrize(

@@ -203,8 +203,8 @@ def test_a_series_export_counts_every_scored_post_once(filled, aftershock) -> No
     assert pooled[0]["balance"] == ""  # three posts are too few for a share
 
 
-def test_an_export_of_a_case_without_posts_says_what_to_do(home, aftershock) -> None:
-    file = home.folder / "none.csv"
+def test_an_export_of_a_case_without_posts_says_what_to_do(filled, aftershock) -> None:
+    file = filled.folder / "none.csv"
     ended = aftershock("export", "posts", "--case", "soundcloud", "-o", file)
     assert ended.code == 1
     assert "aftershock import FILE --case soundcloud" in ended.err
@@ -231,3 +231,44 @@ def test_a_folder_that_cannot_be_written_to_leaves_nothing_behind(filled, afters
     ended = aftershock("export", "posts", "--case", "tootle", "-o", "/proc/none/x.csv")
     assert ended.code == 1
     assert "Cannot write" in ended.err
+
+
+def test_an_edge_inside_a_bucket_is_refused_with_the_edges_that_work(filled, aftershock) -> None:
+    words = ("export", "series", "--case", "tootle", "-o", filled.folder / "s.csv")
+    ended = aftershock(*words, "--bucket", "week", "--since", "2025-05-07")
+    assert ended.code == 78
+    assert "2025-05-05 and 2025-05-12" in ended.err
+    assert aftershock(*words, "--bucket", "week", "--since", "2025-05-05").code == 0
+
+
+def test_posts_that_wait_for_a_score_are_named(filled, aftershock) -> None:
+    line = json.loads((filled.folder / "posts.ndjson").read_text().splitlines()[0])
+    more = filled.folder / "more.ndjson"
+    more.write_text(json.dumps(line | {"id": "zz9"}))
+    assert aftershock("import", more, "--case", "tootle").code == 0
+    file = filled.folder / "s.csv"
+    ended = aftershock("export", "series", "--case", "tootle", "-o", file)
+    assert "1 posts of the case wait for a score" in ended.err
+    assert json.loads(Path(f"{file}.json").read_text())["waiting_for_a_score"] == 1
+    aftershock("score")
+    assert "wait" not in aftershock("export", "series", "--case", "tootle", "-o", file).err
+
+
+def test_the_manifest_tells_what_was_taken_whole(filled, aftershock) -> None:
+    taken = filled.folder / "taken.ndjson"
+    line = json.loads((filled.folder / "posts.ndjson").read_text().splitlines()[0])
+    taken.write_text(json.dumps(line | {"id": "zz8", "title": "cats", "text": "I love cats"}))
+    aftershock("import", taken, "--case", "tootle", "--take-all")
+    file = filled.folder / "p.csv"
+    ended = aftershock("export", "posts", "--case", "tootle", "-o", file)
+    assert json.loads(Path(f"{file}.json").read_text())["case_posts_by_via"] == {
+        "own": 4,
+        "taken": 1,
+    }
+    assert "1 posts of the case were taken whole" in ended.out
+
+
+def test_a_missing_folder_is_named(filled, aftershock) -> None:
+    ended = aftershock("export", "posts", "--case", "tootle", "-o", filled.folder / "no" / "x.csv")
+    assert ended.code == 1
+    assert "there is no folder" in ended.err

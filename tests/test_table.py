@@ -158,6 +158,28 @@ def test_no_post_is_lost_in_any_width(posts, ledger, width) -> None:
     assert table.filter(pl.col("source") == "all")["n"].sum() == posts.height
 
 
+def test_a_source_is_missing_even_where_the_window_holds_none_of_its_posts(posts, ledger) -> None:
+    """The figure of a bucket must not depend on how much around it is shown."""
+    made = cells(posts.filter((pl.col("source") == "bluesky") | (pl.col("at") < day(4))))
+    whole = series_table(made, ledger, width="day")
+    cut = series_table(made, ledger, width="day", since=day(5), until=day(7))
+    for source in ("all", "bluesky", "reddit", "standardised"):
+        for number in (5, 6):
+            assert of(cut, source)[number] == of(whole, source)[number]
+    assert of(cut, "all")[5]["balance"] is None
+
+
+def test_a_file_is_marked_as_one_and_as_read_late(posts) -> None:
+    file = runs(
+        ("bluesky", day(1), day(10, 23), day(30)), ("reddit", day(1), day(10, 23), day(30))
+    ).with_columns(collector=pl.lit("archive"), items=pl.lit(100, pl.Int64))
+    spans = coverage.spans(file, case="c", query_hash="q")
+    rows = of(series_table(cells(posts), spans, width="day"), "all")
+    assert [rows[number]["collected"] for number in range(1, 11)] == ["file"] * 9 + ["part"]
+    assert rows[3]["balance"] is not None
+    assert all(row["afterwards"] for row in rows.values())
+
+
 def test_without_a_ledger_nothing_is_claimed_to_be_read_in_full(posts) -> None:
     nothing = coverage.spans(pl.DataFrame(schema=RUNS), case="c", query_hash="q")
     table = series_table(cells(posts), nothing, width="day")

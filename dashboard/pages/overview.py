@@ -54,9 +54,9 @@ def page() -> None:
         return
     figures = data.figures(about, choice)
     if not any(figures[name] for name in ("n", "n_not_scored", "n_displaced")):
-        st.info(words.nothing_here(), icon=":material/search_off:")
+        st.info(words.nothing_here(data.looked(about, choice)), icon=":material/search_off:")
         return
-    _figures(about, choice, figures)
+    _figures(case, about, choice, figures)
     width = buckets.drawable(choice.first, choice.last, asked)
     if width != asked:
         st.caption(words.drawn_wider(asked, width))
@@ -133,7 +133,9 @@ def _head(head: Any, case: Case, about: Subject, choice: Choice) -> None:
     with head.container(horizontal=True, vertical_alignment="bottom"):
         st.title(words.title(case), anchor=False, width="stretch")
         with st.container(horizontal=True, width="content", horizontal_alignment="right"):
-            for sentence in words.freshness(data.through(about, choice)):
+            files = data.from_files(about, choice)
+            ends = data.through(about, choice)
+            for sentence in words.freshness(ends, choice.sources, files=files):
                 st.badge(sentence, icon=":material/schedule:", color="gray")
             covered = data.covered(about, choice)
             full = covered is not None and covered >= 1
@@ -146,7 +148,7 @@ def _head(head: Any, case: Case, about: Subject, choice: Choice) -> None:
             )
 
 
-def _figures(about: Subject, choice: Choice, figures: Mapping[str, Any]) -> None:
+def _figures(case: Case, about: Subject, choice: Choice, figures: Mapping[str, Any]) -> None:
     peak = data.peak(about, choice)
     with st.grid(4, min_column_width=210, key="figures"):
         _figure(
@@ -177,8 +179,18 @@ def _figures(about: Subject, choice: Choice, figures: Mapping[str, Any]) -> None
             words.peak_sample(peak),
             words.PEAK_HELP,
         )
+    asked = {
+        "bluesky": bool(case.bluesky_search),
+        "reddit": bool(case.reddit_subreddits or case.reddit_search),
+    }
+    known = data.sources(about)
     left_out = words.counted(
-        figures, waiting=data.waiting(about), thread=data.in_threads(about, choice)
+        figures,
+        waiting=data.waiting(about),
+        thread=data.in_threads(about, choice),
+        taken=data.taken(about, choice),
+        missing=data.missing_days(about, choice),
+        uncollected=[name for name, wanted in asked.items() if wanted and name not in known],
     )
     if left_out:
         st.caption(left_out)
