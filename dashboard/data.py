@@ -325,19 +325,7 @@ def waiting(about: Subject) -> int:
     counted = _headline(about).select(pl.sum_horizontal(looked_at)).item()
     if kept <= counted:
         return 0
-    here = store()
-    matched = here.scan("matches").filter(
-        pl.col("case") == about.case,
-        pl.col("query_hash") == about.query_hash,
-        pl.col("via").is_in(HEADLINE),
-    )
-    scored = here.scan("scores").filter(pl.col("scorer") == SCORER, pl.col("case") == "")
-    rows = (
-        matched.select("post", "day")
-        .join(here.visible().select("post", "day"), on=["post", "day"])
-        .join(scored.select("post", "day"), on=["post", "day"], how="anti")
-    )
-    return int(rows.select(pl.len()).collect().item())
+    return store().waiting(about.case, about.query_hash, SCORER)
 
 
 def through(about: Subject, choice: Choice) -> dict[str, datetime]:

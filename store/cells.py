@@ -59,7 +59,11 @@ def scored(
     until: datetime | None = None,
     weeks: Sequence[date] | None = None,
 ) -> pl.LazyFrame:
-    """One row for each match and score: the columns of SCORED."""
+    """One row for each match and score: the columns of SCORED.
+
+    The score of a text that was edited since does not count. A wiped post has no text any more
+    that its score could be compared with, so the score it has stays.
+    """
     matches, scores, posts = (tables.scan(name) for name in ("matches", "scores", "posts"))
     if case is not None:
         matches = matches.filter(pl.col("case") == case)
@@ -79,11 +83,37 @@ def scored(
         matches.join(scores.rename({"case": "_for"}), on=["post", "day"])
         .filter((pl.col("_for") == "") | (pl.col("_for") == pl.col("case")))
         .join(
-            posts.select("post", "day", "at", "created_at", "author", "root", "source"),
+            posts.select(
+                "post", "day", "at", "created_at", "author", "root", "source", "state", "text_hash"
+            ),
             on=["post", "day"],
         )
+        .filter((pl.col("state") == "gone") | (pl.col("input_hash") == pl.col("text_hash")))
         .select(SCORED.names())
     )
+
+
+def waiting(tables: Tables, case: str, query_hash: str, scorer: str) -> int:
+    """Live posts that belong to the case by themselves and have no score for their text."""
+    matched = tables.scan("matches").filter(
+        pl.col("case") == case,
+        pl.col("query_hash") == query_hash,
+        pl.col("via").is_in(["own", "taken"]),
+    )
+    live = tables.scan("posts").filter(pl.col("state") == "live")
+    scores = tables.scan("scores").filter(
+        pl.col("scorer") == scorer, pl.col("case").is_in(["", case])
+    )
+    rows = (
+        live.select("post", "day", "text_hash")
+        .join(matched.select("post", "day"), on=["post", "day"], how="semi")
+        .join(
+            scores.select("post", "day", text_hash="input_hash"),
+            on=["post", "day", "text_hash"],
+            how="anti",
+        )
+    )
+    return int(rows.select(pl.len()).collect().item())
 
 
 def _days(

@@ -114,8 +114,9 @@ def posts_frame(
 ) -> pl.DataFrame:
     """The live posts of a case, oldest first: POST_COLUMNS, or SHARE_COLUMNS with `share`.
 
-    `since` is inclusive, `until` exclusive, both UTC. A post that has no score yet has the status
-    `waiting`. Hidden and deleted posts are never in it.
+    `since` is inclusive, `until` exclusive, both UTC. A post that has no score for its present
+    text (new, or edited since) has the status `waiting` and no numbers. Hidden and
+    deleted posts are never in it.
     """
     matches = (
         store.scan("matches")
@@ -134,12 +135,22 @@ def posts_frame(
     scores = (
         store.scan("scores")
         .filter(pl.col("scorer") == scorer, pl.col("case").is_in(["", case]))
-        .select("post", "day", "lang", "status", "compound", "neg", "neu", "pos")
+        .select(
+            "post",
+            "day",
+            "lang",
+            "status",
+            "compound",
+            "neg",
+            "neu",
+            "pos",
+            text_hash="input_hash",
+        )
     )
     roots = store.visible().select(root=pl.col("post"), root_uri=pl.col("uri"))
     frame = (
         posts.join(matches, on=["post", "day"])
-        .join(scores, on=["post", "day"], how="left")
+        .join(scores, on=["post", "day", "text_hash"], how="left")
         .join(roots, on="root", how="left")
         .with_columns(
             pl.col("status").fill_null("waiting"),
@@ -234,6 +245,11 @@ def write(
     try:
         _replace(path, data)
         _replace(beside, json.dumps(full, indent=2, ensure_ascii=False, default=str).encode())
+    except FileNotFoundError as error:
+        raise StoreError(
+            f"Cannot write {path}: there is no folder {path.parent}. Nothing was exported; make "
+            "the folder, or choose another with -o."
+        ) from error
     except OSError as error:
         raise StoreError(
             f"Cannot write {path}: {error.strerror or error}. Nothing was exported; free some "

@@ -5,13 +5,14 @@ Works on keys; who turns uris and names into keys is `keys.py`.
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Collection
 from datetime import UTC, datetime, timedelta
 
 import polars as pl
 
 from store.keys import Keys
-from store.merge import ROWS_A_MERGE, Tables, chunks, moment, shaped
+from store.merge import ROWS_A_MERGE, Tables, chunks, holds, moment, shaped
 from store.schema import CHECKS, MATCHES, POSTS, RAW_POST, WORDS
 
 # What a newer copy of a post changes. Its key, time, day, first sight and the engagement at first
@@ -34,7 +35,7 @@ UPDATES = {
 NEWER = "s.collected_at > t.collected_at AND t.state = 'live'"
 
 # What goes when a post is deleted at its source. The community too: `u_name` names its author.
-WIPED = dict.fromkeys(("uri", "text", "text_hash", "author", "community"), "NULL")
+WIPED = dict.fromkeys(("uri", "text", "text_hash", "community"), "NULL") | {"author": "s.author"}
 HIDDEN_DAYS = 30
 
 _RANK = "CASE {0}.via WHEN 'own' THEN 3 WHEN 'taken' THEN 2 ELSE 1 END"
@@ -87,6 +88,30 @@ def _one_each(rows: pl.DataFrame) -> pl.DataFrame:
 
 def blocked(tables: Tables) -> pl.DataFrame:
     return tables.scan("blocked").select("key").collect()
+
+
+def known(tables: Tables, rows: pl.DataFrame) -> pl.DataFrame:
+    """Which of these rows (post, at) are copies of live posts that are stored: their keys.
+
+    Looks at the days of the rows only; those without a time are looked for among all keys.
+    """
+    fixed = tables.scan("times").select("post", fixed="at").collect()
+    placed = rows.join(fixed, on="post", how="left").select(
+        "post", day=pl.coalesce("fixed", "at").dt.date()
+    )
+    days = placed["day"].drop_nulls().unique().to_list()
+    live = tables.scan("posts").filter(pl.col("state") == "live")
+    found = [live.filter(holds(days))] if days else []
+    if placed["day"].null_count():
+        untimed = placed.lazy().filter(pl.col("day").is_null())
+        found.append(live.join(untimed, on="post", how="semi"))
+    wanted = placed.lazy()
+    return pl.concat(
+        [
+            pl.DataFrame(schema={"post": pl.String}),
+            *(f.select("post").join(wanted, on="post", how="semi").collect() for f in found),
+        ]
+    ).unique()
 
 
 def store(tables: Tables, rows: pl.DataFrame) -> tuple[pl.DataFrame, int, int]:
@@ -176,46 +201,71 @@ def _find(tables: Tables, keys: pl.DataFrame, *columns: str) -> pl.DataFrame:
 
 def wipe(tables: Tables, keys: Collection[str], now: datetime) -> int:
     """Wipe text, uri and author of these posts for good; returns how many still had them."""
-    return _turn(tables, pl.col("state") != "gone", "gone", now, posts=keys)
+    wanted = pl.LazyFrame({"post": sorted(set(keys))}, schema={"post": pl.String})
+    return _wipe(tables, pl.col("state") != "gone", now, wanted) if keys else 0
 
 
 def hide(tables: Tables, authors: Collection[str], now: datetime) -> int:
-    return _turn(tables, pl.col("state") == "live", "hidden", now, authors=authors)
+    return _turn(tables, pl.col("state") == "live", "hidden", now, authors)
 
 
 def restore(tables: Tables, authors: Collection[str], now: datetime) -> int:
-    return _turn(tables, pl.col("state") == "hidden", "live", now, authors=authors)
+    return _turn(tables, pl.col("state") == "hidden", "live", now, authors)
 
 
 def wipe_hidden(tables: Tables, now: datetime) -> int:
     """Wipe what has been hidden for more than 30 days."""
     limit = now - timedelta(days=HIDDEN_DAYS)
     overdue = (pl.col("state") == "hidden") & (pl.col("state_at") < limit)
-    return _turn(tables, overdue, "gone", now)
+    return _wipe(tables, overdue, now)
+
+
+def _wipe(tables: Tables, which: pl.Expr, now: datetime, wanted: pl.LazyFrame | None = None) -> int:
+    """Wipe posts, and the hashes of their texts from their scores.
+
+    Every author gets one random id in this call, so that the posts wiped together stay one voice:
+    as posts without author each would count as a voice of its own, and the intervals shrink. The
+    old and the new id stand side by side nowhere but here.
+
+    Scores go first: a wipe that was killed after them finds its posts again.
+    """
+    with tables.lock():
+        posts = tables.scan("posts").filter(which)
+        if wanted is not None:
+            posts = posts.join(wanted, on="post", how="semi")
+        found = posts.select("post", "day", "author").collect()
+        if found.is_empty():
+            return 0
+        hashed = (
+            tables.scan("scores")
+            .filter(holds(found["day"].unique().to_list()), pl.col("input_hash").is_not_null())
+            .select("post", "day")
+            .join(found.lazy(), on="post", how="semi")
+            .collect()
+        )
+        tables.update("scores", hashed, {"input_hash": "NULL"})
+        voices = found.select("author").drop_nulls().unique()
+        fresh = pl.Series("fresh", [secrets.token_hex(16) for _ in voices["author"]], pl.String)
+        rows = found.join(voices.with_columns(fresh), on="author", how="left")
+        return tables.change(
+            "posts",
+            rows.select("post", "day", author="fresh"),
+            WIPED | {"state": "'gone'", "state_at": moment(now.astimezone(UTC))},
+            "t.state <> 'gone'",
+        )
 
 
 def _turn(
-    tables: Tables,
-    which: pl.Expr,
-    state: str,
-    now: datetime,
-    *,
-    posts: Collection[str] | None = None,
-    authors: Collection[str] | None = None,
+    tables: Tables, which: pl.Expr, state: str, now: datetime, authors: Collection[str]
 ) -> int:
-    """Give posts another state. Found first and then updated by day and key, since the predicate
-    of an update stays in the log: an author in it would be on record for ever."""
-    updates = {"state": f"'{state}'", "state_at": moment(now.astimezone(UTC))}
-    if state == "gone":
-        updates |= WIPED
-    if not (posts is None or posts) or not (authors is None or authors):
+    """Give authors' posts another state. Found first and then updated by day and key, since the
+    predicate of an update stays in the log: an author in it would be on record for ever."""
+    if not authors:
         return 0
+    updates = {"state": f"'{state}'", "state_at": moment(now.astimezone(UTC))}
+    wanted = pl.LazyFrame({"author": sorted(set(authors))}, schema={"author": pl.String})
     with tables.lock():
-        found = tables.scan("posts").filter(which)
-        for column, keys in (("post", posts), ("author", authors)):
-            if keys is not None:
-                wanted = pl.LazyFrame({column: sorted(set(keys))}, schema={column: pl.String})
-                found = found.join(wanted, on=column, how="semi")
+        found = tables.scan("posts").filter(which).join(wanted, on="author", how="semi")
         return tables.update("posts", found.select("post", "day").collect(), updates)
 
 

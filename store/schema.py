@@ -298,7 +298,8 @@ class Batch:
 
     `posts` has the columns of RAW_POST. `gone` holds uris deleted or removed at the source,
     `hidden` and `back` author ids whose accounts went inactive or came back. `taken` says that the
-    unit belongs to the case whole, whatever the query says.
+    unit belongs to the case whole, whatever the query says. `again` says that these are posts
+    already yielded once; the caller counts only what is new.
     """
 
     collector: str
@@ -311,3 +312,4 @@ class Batch:
     bad: tuple[Bad, ...] = ()
     cursor: str | None = None
     taken: bool = False
+    again: bool = False

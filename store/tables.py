@@ -35,8 +35,9 @@ _WORK = ("post", "day", "source", "author", "text", "langs", "text_hash")
 
 @dataclass(frozen=True)
 class Written:
-    """What became of a batch, in posts: those of a case, of these the ones not seen before, those
-    wiped because they are gone, and those refused because they or their author are blocked."""
+    """What became of a batch, in posts: those kept because they belong to a case (neither gone in
+    the same batch nor blocked), of these the ones not seen before, those wiped because they are
+    gone, and those refused because they or their author are blocked."""
 
     new: int
     kept: int
@@ -164,8 +165,9 @@ class Store:
     ) -> pl.LazyFrame:
         """One row for each match and score, columns of SCORED; rows without a score are not in it.
 
-        `since` is inclusive, `until` exclusive (UTC); `weeks` are Mondays. Wiped posts are in it,
-        without author. A null `root` means that the post is its own.
+        `since` is inclusive, `until` exclusive (UTC); `weeks` are Mondays. A post that was edited
+        after it was scored is not in it until it is scored again. Wiped posts are in it; their
+        `author` is a random id (see `wipe`). A null `root` means that the post is its own.
         """
         return cells.scored(
             self._tables,
@@ -183,16 +185,21 @@ class Store:
         """Store what a collector brought: posts that belong to a case, then their matches, then
         what is gone, hidden or back, then checks.
 
-        `matches` are rows case, uri, query_hash, via, root_known; posts without one are not stored.
+        `matches` are rows case, uri, query_hash, via, root_known. A post without one is not stored,
+        unless it is a copy of a stored post: a post that belonged once stays in the case, with its
+        newest words and its match as it was, even when those no longer match.
         Every step goes by key, so a batch that was cut off half-way is simply written again.
         """
         now = datetime.now(UTC)
         gone = pl.DataFrame({"uri": batch.gone}, schema={"uri": pl.String})
         # A post that is gone in the batch that brings it is never written, not even to be wiped.
-        kept = batch.posts.join(matches, on="uri", how="semi").join(gone, on="uri", how="anti")
-        rows = posts.shape(kept, batch.collector, self._keys)
+        there = batch.posts.join(gone, on="uri", how="anti")
+        belong = there.join(matches, on="uri", how="semi")
+        again = self._stored(there.join(matches, on="uri", how="anti"))
+        rows = posts.shape(pl.concat([belong, again]), batch.collector, self._keys)
         placed, new, blocked = posts.store(self._tables, rows)
         found = matches.with_columns(self._keys.posts(matches["uri"]).alias("post"))
+        kept = placed.join(found, on="post", how="semi").height
         posts.add_matches(self._tables, found.join(placed, on="post"))
         wiped = self.wipe([self.key(uri) for uri in batch.gone])
         source = batch.reading.source
@@ -202,13 +209,29 @@ class Store:
             checks = batch.checks.with_columns(self._keys.posts(batch.checks["uri"]).alias("post"))
             columns = [name for name in CHECKS if name != "day"]
             posts.add_checks(self._tables, checks.select(columns))
-        return Written(new=new, kept=rows.height, gone=wiped, blocked=blocked)
+        return Written(new=new, kept=kept, gone=wiped, blocked=blocked)
+
+    def _stored(self, raw: pl.DataFrame) -> pl.DataFrame:
+        """Those rows of RAW_POST that are copies of stored posts."""
+        raw = raw.filter(pl.col("uri").is_not_null())
+        if raw.is_empty():
+            return raw
+        keyed = raw.with_columns(self._keys.posts(raw["uri"]).alias("_post"))
+        stored = posts.known(self._tables, keyed.select("at", post="_post"))
+        return keyed.join(stored, left_on="_post", right_on="post", how="semi").drop("_post")
 
     def wipe(self, post_keys: Collection[str]) -> int:
-        """Wipe text, uri and author of posts deleted at the source; returns how many there were.
+        """Wipe what posts deleted at the source say, and by whom; returns how many there were.
 
-        Their matches and scores stay and stay counted. Keys that are not stored are ignored. The
-        old files go with `maintain`: an hour later, or at once with `purge`.
+        Their matches and scores stay and stay counted (the scores without the hash of the text).
+        Text, uri and community become null. The pseudonym of each author gives way to a random id
+        that leads back to nobody and that only the posts of this author wiped in this call share,
+        so that they stay one cluster. Posts of one author wiped in several calls, or in part, are
+        several voices from then on: intervals come out a little too narrow, but nothing can be
+        linked. Posts without author stay without. `maintain` wipes hidden posts in the same way.
+
+        Keys that are not stored are ignored. The old files go with `maintain`: an hour later, or at
+        once with `purge`.
         """
         return posts.wipe(self._tables, post_keys, datetime.now(UTC))
 
@@ -282,6 +305,10 @@ class Store:
                 found = live.select(_WORK).join(keys.lazy(), on="post", how="semi").collect()
                 yield from found.iter_slices(ROWS_AT_ONCE)
 
+    def waiting(self, case: str, query_hash: str, scorer: str) -> int:
+        """How many live posts of the case (own or taken) have no score for their present text."""
+        return cells.waiting(self._tables, case, query_hash, scorer)
+
     def _day_portions(self) -> Iterator[list[date]]:
         """All days that hold posts, in order, cut where a portion exceeds what is read at once."""
         portion: list[date] = []
@@ -296,14 +323,21 @@ class Store:
             yield portion
 
     def add_scores(self, scores: pl.DataFrame) -> None:
-        """Upsert rows of SCORES; the one scored last counts. Those of blocked posts are dropped."""
+        """Upsert rows of SCORES; the one scored last counts. Those of blocked posts are dropped,
+        those of posts wiped meanwhile come in without the hash of their text."""
         scores = scores.sort("scored_at", maintain_order=True).unique(
             ["post", "case", "scorer"], keep="last", maintain_order=True
         )
         values = [name for name in SCORES if name not in {"post", "case", "scorer", "day"}]
-        with self._tables.lock():  # a post may be forgotten while it is being scored
+        with self._tables.lock():  # a post may be forgotten or wiped while it is being scored
             allowed = scores.join(
                 posts.blocked(self._tables), left_on="post", right_on="key", how="anti"
+            )
+            days = allowed["day"].unique().to_list()
+            gone = self.scan("posts").filter(holds(days), pl.col("state") == "gone")
+            wiped = pl.col("post").is_in(gone.select("post").collect()["post"].implode())
+            allowed = allowed.with_columns(
+                input_hash=pl.when(~wiped).then(pl.col("input_hash")),
             )
             self._tables.merge(
                 "scores",

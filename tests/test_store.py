@@ -35,6 +35,8 @@ from storing import (
     write,
 )
 
+from analysis import series
+from store.export import posts_frame
 from store.schema import CHECKS, POSTS, RUNS, SCHEMA_VERSION, SCORED, TABLES
 from store.tables import CellsMoved, Stale, Store, StoreError
 
@@ -285,9 +287,86 @@ def test_a_gone_post_never_comes_back(store: Store) -> None:
     write(store, raw("a", text="back", collected_at=LATER))
     row = stored(store).row(0, named=True)
     assert row["state"] == "gone"
-    assert not any(row[name] for name in ("uri", "text", "text_hash", "author", "community"))
+    assert not any(row[name] for name in ("uri", "text", "text_hash", "community"))
+    assert row["author"] != store.author_key("reddit", "writera")
     assert stored(store, "matches").height == 1
     assert store.visible().collect().is_empty()
+
+
+def _voices(store: Store) -> dict[str, str | None]:
+    return dict(stored(store).select("post", "author").iter_rows())
+
+
+def test_an_authors_wiped_posts_stay_one_voice_that_leads_back_to_nobody(store: Store) -> None:
+    rows = [
+        raw(n, author=("One", "Two", None)[n % 3], at=START + timedelta(days=n)) for n in range(12)
+    ]
+    write(store, *rows)
+    keys = [store.key(row["uri"]) for row in rows]
+    before = _voices(store)
+    assert store.wipe(keys[:9]) == 9
+    after = _voices(store)
+    assert [after[key] for key in keys[9:]] == [before[key] for key in keys[9:]]
+    one, two, none = ({after[key] for key in keys[n:9:3]} for n in range(3))
+    assert (len(one), len(two), none) == (1, 1, {None})
+    assert not (one | two) & set(before.values())
+    # What is wiped later is another voice: nothing tells that it was the same.
+    assert store.wipe(keys) == 3
+    assert {after[key] for key in keys[:9]} == {_voices(store)[key] for key in keys[:9]}
+    assert not {_voices(store)[key] for key in keys[9:11]} & (one | two | set(before.values()))
+
+
+def test_wiping_one_loud_accounts_posts_does_not_change_the_interval(store: Store) -> None:
+    loud = [raw(n, author="Loud") for n in range(40)]
+    quiet = [raw(n) for n in range(40, 80)]
+    write(store, *loud, *quiet)
+    negative = {store.key(row["uri"]) for row in [*loud, *quiet[::2]]}
+    scores = _scores(stored(store)).with_columns(
+        compound=pl.when(pl.col("post").is_in(negative)).then(-0.5).otherwise(0.5),
+        lang=pl.lit("en"),
+    )
+    store.add_scores(scores)
+    before = series.window(store.scored().collect())
+    assert before["n"] == 80
+    store.wipe([store.key(row["uri"]) for row in loud])
+    assert series.window(store.scored().collect()) == before
+
+
+def test_an_edit_that_no_longer_matches_still_replaces_the_words(store: Store) -> None:
+    write(store, raw("a"), raw("b", at=None), raw("gone"), raw("hidden"))
+    store.wipe([store.key("reddit:t3_gone")])
+    write(store, hidden=("writerhidden",))
+    before = stored(store, "matches").sort("post")
+    edits = [
+        raw(name, text=f"edited {name}", collected_at=LATER)
+        for name in ("a", "b", "gone", "hidden", "never kept")
+    ]
+    edits[1] |= {"at": LATER}  # its time is fixed since the first sight, its copy's is another day
+    edits.append(raw("never kept either", at=None))
+    posts = frame([*edits, raw("new")])
+    written = store.write(batch(posts), matches(frame([raw("new")])))
+    assert (written.new, written.kept) == (1, 1)
+    assert set(texts(store)) == {
+        "edited a",
+        "edited b",
+        None,
+        "words of hidden",
+        "words of new",
+    }
+    after = stored(store, "matches").sort("post")
+    assert after.filter(pl.col("post") != store.key("reddit:t3_new")).equals(before)
+    untimed = frame([raw("a", text="again", at=None, collected_at=LATER + timedelta(days=1))])
+    assert store.write(batch(untimed), matches(frame([]))).kept == 0
+    assert "again" in texts(store)
+    assert stored(store).height == 5
+
+
+def test_an_edit_in_the_batch_that_says_the_post_is_gone_is_not_written(store: Store) -> None:
+    write(store, raw("a"))
+    edit = frame([raw("a", text="edited", collected_at=LATER)])
+    written = store.write(batch(edit, gone=("reddit:t3_a",)), matches(frame([])))
+    assert (written.kept, written.gone) == (0, 1)
+    assert texts(store) == [None]
 
 
 def test_a_post_that_is_gone_in_its_own_batch_is_never_written(store: Store) -> None:
@@ -325,7 +404,7 @@ def test_forgotten_posts_and_authors_leave_no_row_and_never_come_back(store: Sto
     forgotten = [store.key("reddit:t3_a"), store.author_key("reddit", "Two")]
     assert store.forget(forgotten) == 3
     again = write(store, *[row | {"collected_at": LATER} for row in rows], raw("e", author="TWO"))
-    assert (again.new, again.blocked) == (0, 4)
+    assert (again.new, again.kept, again.blocked) == (0, 1, 4)
     # Not even without the name by which it was forgotten, nor as a score that was under way.
     assert write(store, raw("b", author=None, collected_at=LATER)).blocked == 1
     store.add_scores(_scores(late))
@@ -529,7 +608,7 @@ def test_scored_rows_are_cut_to_the_window(store: Store) -> None:
     assert store.scored().collect_schema() == SCORED
     rows = store.scored().collect()
     assert rows.height == 41
-    assert rows.filter(pl.col("author").is_null())["post"].to_list() == [store.key("reddit:t3_0")]
+    assert rows.filter(pl.col("at") == START)["post"].to_list() == [store.key("reddit:t3_0")]
 
     since, until = START + timedelta(days=2), START + timedelta(days=5)
     window = store.scored(since=since, until=until).collect()["at"]
@@ -538,6 +617,36 @@ def test_scored_rows_are_cut_to_the_window(store: Store) -> None:
     for filters in ({"case": "other"}, {"query_hash": "q2"}, {"scorer": "vader-9"}):
         assert store.scored(**filters).collect().is_empty()
     assert store.scored(case=CASE, query_hash=QUERY, scorer=SCORER).collect().height == 41
+
+
+def test_an_edited_post_waits_and_the_score_of_its_old_words_does_not_count(store: Store) -> None:
+    write(store, raw("a"), raw("b"))
+    write(store, raw("reply"), via="thread")
+    assert store.waiting(CASE, QUERY, SCORER) == 2
+    score_all(store)
+    store.rebuild(count_cells)
+    assert store.waiting(CASE, QUERY, SCORER) == 0
+    write(store, raw("a", text="edited", collected_at=LATER))
+    assert store.waiting(CASE, QUERY, SCORER) == 1
+    assert (store.waiting("other", QUERY, SCORER), store.waiting(CASE, "q2", SCORER)) == (0, 0)
+    assert store.waiting(CASE, QUERY, "vader-9") == 2
+    assert store.key("reddit:t3_a") not in set(store.scored().collect()["post"])
+    exported = posts_frame(store, case=CASE, query_hash=QUERY, scorer=SCORER)
+    by_text = {row["text"]: row for row in exported.iter_rows(named=True)}
+    numbers = ("lang", "tone", "compound", "neg", "neu", "pos")
+    assert by_text["edited"]["status"] == "waiting"
+    assert not any(by_text["edited"][name] for name in numbers)
+    assert (by_text["words of b"]["status"], by_text["words of b"]["compound"]) == ("scored", 0.5)
+    assert store.rebuild(count_cells) == 1
+    assert sum(store.scan("cells").collect()["n"]) == 2
+
+    assert score_all(store, LATER) == 1
+    store.rebuild(count_cells)
+    assert sum(store.scan("cells").collect()["n"]) == 3
+    store.wipe([store.key("reddit:t3_a")])
+    store.hide([store.author_key("reddit", "writerb")])
+    assert store.scored().collect().height == 3
+    assert store.waiting(CASE, QUERY, "vader-9") == 0
 
 
 # Cells

@@ -41,7 +41,7 @@ copies = st.lists(
         st.booleans(),  # with its time
         st.sampled_from(["", "a", "😡 b", None]),
         st.sampled_from([None, "reddit:t3_0", "reddit:t3_other"]),  # its root
-        st.sampled_from(sorted(RANK)),
+        st.sampled_from([*sorted(RANK), None]),  # None: does not match
     ),
     min_size=1,
     max_size=8,
@@ -71,6 +71,7 @@ class Model(RuleBasedStateMachine):
         self.blocked: set[int] = set()
         self.barred: set[str] = set()
         self.scored: dict[int, str] = {}
+        self.wipes = 0
 
     def teardown(self) -> None:
         shutil.rmtree(self.folder)
@@ -91,7 +92,8 @@ class Model(RuleBasedStateMachine):
         ]
         vias: dict[int, str] = {}
         for name, *_, via in copies:
-            vias[name] = max(vias.get(name, "thread"), via, key=RANK.__getitem__)
+            if via:
+                vias[name] = max(vias.get(name, "thread"), via, key=RANK.__getitem__)
         found = pl.DataFrame(
             [
                 {
@@ -102,19 +104,27 @@ class Model(RuleBasedStateMachine):
                     "root_known": True,
                 }
                 for name, *_, via in copies
-            ]
+                if via
+            ],
+            schema=["case", "uri", "query_hash", "via", "root_known"],
+            schema_overrides={"uri": pl.String, "case": pl.String, "via": pl.String},
         )
         fresh = self._write(copies, set(gone), vias)
         wiped = sum(name in self.posts and self.posts[name]["state"] != "gone" for name in gone)
         written = self.store.write(batch(frame(rows), gone=tuple(map(uri, gone))), found)
         assert (written.new, written.gone) == (fresh, wiped)
-        assert written.kept == len(vias.keys() - set(gone))
+        assert written.kept == sum(
+            name not in self.blocked and by(name) not in self.barred
+            for name in vias.keys() - set(gone)
+        )
         self._wipe(gone)
 
     def _write(self, copies: list[tuple[Any, ...]], gone: set[int], vias: dict[int, str]) -> int:
         fresh = 0
-        for name, via in vias.items():
+        for name in dict.fromkeys(name for name, *_ in copies):
             if name in gone or name in self.blocked or by(name) in self.barred:
+                continue
+            if name not in vias and name not in self.posts:
                 continue
             mine = [(place, *copy[1:]) for place, copy in enumerate(copies) if copy[0] == name]
             mine.sort(key=lambda copy: copy[1])
@@ -139,7 +149,9 @@ class Model(RuleBasedStateMachine):
                 post = self.posts[name]
                 post |= {"last": last, "text": text or ""}
                 post["root"] = roots[-1] if roots else post["root"]
-            self.via[name] = max(self.via.get(name, "thread"), via, key=RANK.__getitem__)
+            if name in vias:
+                ranked = self.via.get(name, "thread"), vias[name]
+                self.via[name] = max(ranked, key=RANK.__getitem__)
         return fresh
 
     @rule(names=some)
@@ -149,9 +161,12 @@ class Model(RuleBasedStateMachine):
         self._wipe(names)
 
     def _wipe(self, names: list[int]) -> None:
+        self.wipes += 1
         for name in names:
-            if name in self.posts:
-                self.posts[name] |= {"state": "gone", "text": None}
+            if name in self.posts and self.posts[name]["state"] != "gone":
+                # Posts of one author that are wiped together stay one voice.
+                voice = (self.wipes, by(name))
+                self.posts[name] |= {"state": "gone", "text": None, "voice": voice}
 
     @rule(author=author)
     def hide(self, author: str) -> None:
@@ -205,7 +220,8 @@ class Model(RuleBasedStateMachine):
         self.store.rebuild(count_cells)
         weeks = Counter(
             (self.posts[name]["at"] - timedelta(days=self.posts[name]["at"].weekday())).date()
-            for name in self.scored
+            for name, text in self.scored.items()
+            if self.posts[name]["state"] == "gone" or self.posts[name]["text"] == text
         )
         held = self.store.scan("cells").group_by("week").agg(pl.col("n").sum()).collect()
         assert dict(held.iter_rows()) == dict(weeks)
@@ -226,13 +242,15 @@ class Model(RuleBasedStateMachine):
         if not hasattr(self, "store"):
             return
         key = self.store.key
+        authors = {name: self.store.author_key("reddit", name) for name in AUTHORS}
+        gone = {key(uri(n)): post["voice"] for n, post in self.posts.items() if "voice" in post}
         expected = {
             key(uri(name)): (
                 post["at"],
                 post["at"].date(),
                 post["text"],
                 None if post["state"] == "gone" else uri(name),
-                None if post["state"] == "gone" else self.store.author_key("reddit", by(name)),
+                post["voice"] if post["state"] == "gone" else authors[by(name)],
                 post["likes"],
                 SEEN + timedelta(hours=post["first"]),
                 SEEN + timedelta(hours=post["last"]),
@@ -255,15 +273,23 @@ class Model(RuleBasedStateMachine):
             "root",
         )
         assert posts.height == posts["post"].n_unique()
-        assert {row[0]: row[1:] for row in posts.iter_rows()} == expected
+        # Random ids of wiped posts, as what they stand for: one for each voice, none an author's.
+        ids = {(row[5], gone[row[0]]) for row in posts.iter_rows() if row[0] in gone}
+        assert len(ids) == len({i for i, _ in ids}) == len({voice for _, voice in ids})
+        assert not {i for i, _ in ids} & {None, *authors.values()}
+        assert {
+            row[0]: (*row[1:5], gone.get(row[0], row[5]), *row[6:]) for row in posts.iter_rows()
+        } == expected
         found = stored(self.store, "matches").select("post", "day", "via")
         assert sorted(found.iter_rows()) == sorted(
             (key(uri(name)), self.posts[name]["at"].date(), via) for name, via in self.via.items()
         )
         scores = stored(self.store, "scores").select("post", "input_hash")
-        assert sorted(scores.iter_rows()) == sorted(
-            (key(uri(name)), self.store.text_hash(text)) for name, text in self.scored.items()
-        )
+        assert dict(scores.iter_rows()) == {
+            key(uri(name)): None if key(uri(name)) in gone else self.store.text_hash(text)
+            for name, text in self.scored.items()
+        }
+        assert scores.height == len(self.scored)
 
 
 TestModel = Model.TestCase

@@ -15,9 +15,22 @@ import pyarrow.parquet as pq
 import pytest
 import zstandard
 from deltalake import DeltaTable, write_deltalake
-from storing import SALT, SEEN, batch, count_cells, frame, matches, raw, score_all, stored, write
+from storing import (
+    SALT,
+    SCORER,
+    SEEN,
+    batch,
+    count_cells,
+    frame,
+    matches,
+    raw,
+    score_all,
+    stored,
+    write,
+)
 
 from store.merge import arrow
+from store.schema import SCORES
 from store.tables import Store
 
 ZSTD_MAGIC = b"\x28\xb5\x2f\xfd"
@@ -94,12 +107,13 @@ def test_the_search_finds_what_is_stored_and_what_has_not_been_cleared_yet(store
     before = traces(store.location, wanted)
     assert set(before) == set(wanted)
     wipe(store)
-    assert stored(store).filter(state="gone").select("text", "uri", "author").row(0) == (None,) * 3
+    row = stored(store).filter(state="gone").row(0, named=True)
+    assert [row[name] for name in ("text", "text_hash", "uri", "community")] == [None] * 4
     after = traces(store.location, wanted)
     assert set(after) == set(wanted)
-    # The score keeps the hash of the text it saw; all else is in old data files of posts.
-    del after[store.text_hash(TEXT)]
-    assert all(place.startswith("posts/day=") for places in after.values() for place in places)
+    # In old data files, of posts and (the hash of the text) of scores.
+    places = {place for found in after.values() for place in found}
+    assert {place.split("=")[0] for place in places} <= {"posts/day", "scores/day"}
     # An ordinary maintenance keeps old files for an hour, for their readers.
     store.maintain()
     assert set(traces(store.location, wanted)) == set(wanted)
@@ -108,10 +122,9 @@ def test_the_search_finds_what_is_stored_and_what_has_not_been_cleared_yet(store
 def test_a_deleted_post_leaves_no_trace_on_disk_after_a_purge(store: Store) -> None:
     wipe(store)
     store.maintain(purge=True)
-    wanted = [word for word in tokens(store) if word != store.text_hash(TEXT)]
-    assert traces(store.location, wanted) == {}
+    assert traces(store.location, [*tokens(store), store.text_hash(f"{TEXT} edited")]) == {}
     # Gone from sight, still counted.
-    assert store.scored().collect().filter(pl.col("author").is_null()).height == 1
+    assert store.key(SECRET["uri"]) in set(store.scored().collect()["post"])
     assert store.key(SECRET["uri"]) in set(stored(store, "matches")["post"])
 
 
@@ -131,7 +144,30 @@ def test_a_forgotten_author_leaves_no_trace_but_the_blocked_keys(store: Store) -
 def test_an_account_hidden_for_too_long_leaves_no_trace(store: Store) -> None:
     write(store, hidden=("PlantedWriter",))
     store.maintain(purge=True, now=datetime.now(UTC) + timedelta(days=31))
-    assert traces(store.location, ["Quagmirestart", "9plantedid", "u_plantedwriter"]) == {}
+    assert traces(store.location, [*tokens(store), store.text_hash(f"{TEXT} edited")]) == {}
+    (voice,) = stored(store).filter(state="gone")["author"]
+    assert len(bytes.fromhex(voice)) == 16
+
+
+def test_a_score_that_was_under_way_while_its_post_was_wiped_keeps_no_hash(tmp_path: Path) -> None:
+    store = Store.open(str(tmp_path), salt=SALT)
+    write(store, SECRET, raw("b"))
+    (work,) = store.work(SCORER)
+    wipe(store)
+    rows = work.select("post", "day", input_hash="text_hash").with_columns(
+        case=pl.lit(""), scorer=pl.lit(SCORER), scored_at=pl.lit(SEEN)
+    )
+    store.add_scores(
+        rows.with_columns(
+            pl.lit(None, kind).alias(name)
+            for name, kind in SCORES.items()
+            if name not in rows.columns
+        )
+    )
+    kept = dict(stored(store, "scores").select("post", "input_hash").iter_rows())
+    assert kept[store.key(SECRET["uri"])] is None
+    assert kept[store.key("reddit:t3_b")] == store.text_hash("words of b")
+    assert store.scored().collect().height == 2
 
 
 def test_what_a_killed_writer_left_behind_goes_too(store: Store) -> None:
@@ -173,6 +209,8 @@ def test_no_log_of_the_store_mentions_more_than_keys_and_times(store: Store) -> 
     logs = [path for path in Path(store.location).rglob("_delta_log/*") if path.is_file()]
     wanted = ["Quagmire", "9planted", "plantedwriter", "words of", "t3_", "somewhere"]
     wanted += [store.author_key("reddit", name) for name in ("PlantedWriter", "writer3")]
+    wanted += stored(store).filter(state="gone")["author"].to_list()
+    wanted += [store.text_hash(TEXT), store.text_hash(f"{TEXT} edited")]
     for path in logs:
         for content in contents(path):
             # The schema names the columns; no value of them may be there.
