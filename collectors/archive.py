@@ -1,14 +1,17 @@
 """Posts from files on disk: Reddit dumps, researchers' exports, Aftershock's own posts.
 
 Reads every file in bounded memory and yields batches; what belongs to a case is decided by the
-caller. Where threads matter, submissions come before the comments under them.
+caller. Where threads matter, submissions come before the comments under them, and what quotes
+another post comes once more at the end.
 """
 
 from __future__ import annotations
 
+import re
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -30,6 +33,7 @@ COLLECTOR = "archive"
 ROWS = 20_000  # a batch: some 20 MB of dump lines
 LOOKED_AT = 1_000  # records read, at most, to find out what a file holds
 SAMPLE = 100  # records on which a --map is tried
+CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 TICK = 0.1  # seconds between two calls of `progress`
 
 Progress = Callable[[int, int, int], object]  # bytes done, bytes in all, records
@@ -58,10 +62,14 @@ def collect(
 
     Every file is looked at before the first batch: ShapeError or OSError come before anything was
     stored. Unless all is taken, files that hold comments are read twice, all submissions first:
-    a comment may belong to a case through its submission, which must be known by then.
+    a comment may belong to a case through its submission, which must be known by then. A post may
+    belong to one through the post it quotes as well, which can stand anywhere: files with such
+    posts are read once more after everything else, and these posts yielded again, in batches with
+    `again` set. `reading` counts them once.
 
-    The ledger's unit is the name of the file without its folder. A file that is damaged ends as
-    `partial` with what was good before; a bad record is counted with its line, never fatal.
+    The ledger's unit is the name of the file without its folder, its control characters and bytes
+    that are no UTF-8 written as escapes. A file that is damaged ends as `partial` with what was
+    good before; a bad record is counted with its line, never fatal.
     """
     now = datetime.now(UTC)
     plans = _named([_plan(Path(path), settings, now) for path in settings.files])
@@ -70,15 +78,18 @@ def collect(
         for plan in plans:
             yield from _File(plan, meter, now, taken=True).read(comments=True, others=True)
         return
-    again: list[_File] = []
+    opened = []
     for plan in plans:
         file = _File(plan, meter, now)
+        opened.append(file)
         yield from file.read(comments=False, others=True)
-        if file.deferred:
-            again.append(file)
         meter.total += plan.size * (file.deferred - plan.comments)
-    for file in again:
-        yield from file.read(comments=True, others=False)
+    for file in opened:
+        if file.deferred:
+            yield from file.read(comments=True, others=False)
+    for file in opened:
+        if file.quoting:
+            yield from file.read_again()
 
 
 @dataclass(frozen=True)
@@ -97,41 +108,42 @@ class _Plan:
 
 
 def _plan(path: Path, settings: ImportSettings, now: datetime) -> _Plan:
+    shown = _printable(str(path))
     if not path.is_file():
-        raise FileNotFoundError(f"{path}: no such file. Nothing was imported.")
+        raise FileNotFoundError(f"{shown}: no such file. Nothing was imported.")
     layout = files.layout(path)
     if layout.form == "document":
         raise ShapeError(
-            f"{path}: one JSON document. Write a record a line, for example with: "
-            f"jq -c '.[]' {path.name} > {path.stem}.ndjson"
+            f"{shown}: one JSON document. Write a record a line, for example with: "
+            f"jq -c '.[]' {_printable(path.name)} > {_printable(path.stem)}.ndjson"
         )
     if layout.form == "utf-16":
-        raise ShapeError(f"{path}: text in UTF-16. Save it as UTF-8 and import that.")
+        raise ShapeError(f"{shown}: text in UTF-16. Save it as UTF-8 and import that.")
     stat = path.stat()
     changed = datetime.fromtimestamp(stat.st_mtime, UTC)
     asked = min(settings.collected_at or changed, now)
     normaliser = shapes.mapping(settings.mapping) if settings.mapping else None
     sample, reasons = _sample(path, layout, enough=SAMPLE if normaliser else 1)
     if not sample:
-        raise ShapeError(f"{path}: no record in it can be read ({reasons}). Nothing was imported.")
+        raise ShapeError(f"{shown}: no record in it can be read ({reasons}). Nothing was imported.")
     if normaliser is not None:
-        _check_columns(path, settings.mapping, sample)
+        _check_columns(shown, settings.mapping, sample)
         results = [_try(normaliser, record, asked, now) for record in sample]
         if all(isinstance(result, str) for result in results):
             raise ShapeError(
-                f"{path}: with this --map none of the first {len(sample)} records can be read: "
+                f"{shown}: with this --map none of the first {len(sample)} records can be read: "
                 f"{results[0]}."
             )
     else:
         known = [(found, record) for record in sample if (found := shapes.recognise(record))]
         if not known:
-            raise shapes.unknown_shape(path, sample[:SAMPLE], now)
+            raise shapes.unknown_shape(shown, sample[:SAMPLE], now)
         results = [_try(found, record, asked, now) for found, record in known]
     first = next((result for result in results if not isinstance(result, str)), None)
     row = _facts(first) if first is not None else ("reddit", "post", None)
     return _Plan(
         path=path,
-        unit=path.name,
+        unit=_printable(path.name),
         layout=layout,
         normaliser=normaliser,
         source=row[0],
@@ -161,11 +173,11 @@ def _sample(path: Path, layout: files.Layout, *, enough: int) -> tuple[list[file
     return sample, reason
 
 
-def _check_columns(path: Path, mapping: Mapping[str, str], sample: list[files.Record]) -> None:
+def _check_columns(shown: str, mapping: Mapping[str, str], sample: list[files.Record]) -> None:
     for column in shapes.columns_of(mapping):
         if not any(shapes.has(record, column) for record in sample):
             raise ShapeError(
-                f"{path}: --map names the column {column!r}, which its records do not have. "
+                f"{shown}: --map names the column {column!r}, which its records do not have. "
                 f"They have: {', '.join(shapes.columns(sample)[: shapes.COLUMNS_SHOWN])}."
             )
 
@@ -177,6 +189,16 @@ def _try(
         return normaliser(record, asked, now)
     except BadRecord as error:
         return str(error)
+
+
+def _printable(name: str) -> str:
+    """A path as it can go to a terminal and the ledger.
+
+    Bytes that are no UTF-8 (Python holds them as half surrogates, which no file takes) and control
+    characters (which a terminal would obey) become escapes such as \\udce9 and \\x1b.
+    """
+    text = name.encode(errors="backslashreplace").decode()
+    return CONTROL.sub(lambda found: f"\\x{ord(found[0]):02x}", text)
 
 
 def _named(plans: list[_Plan]) -> list[_Plan]:
@@ -238,11 +260,13 @@ class _File:
         self.bytes = 0
         self.deferred = False  # comments were left for a second reading
         self.unparsed = False  # the first reading passed this line over without parsing it
+        self.quoting = False  # there are posts to be yielded again
+        self.broken = ""  # where the file is damaged
 
     def read(self, *, comments: bool, others: bool) -> Iterator[Batch]:
         """One reading. Every record is counted in one reading only, whatever it turns out to be."""
         plan = self.plan
-        place, broken = 0, ""
+        place, self.broken = 0, ""
         before = self.meter.done
         skip = None
         if plan.dump and not (comments and others):
@@ -266,13 +290,37 @@ class _File:
                     yield from self._batches("running")
         except DamagedError as error:
             after = f"; the last record before that is in line {place:,}" if place else ""
-            broken = f"{plan.unit} {error}{after}. What was good before is kept."
+            self.broken = f"{plan.unit} {error}{after}. What was good before is kept."
         self.bytes = max(self.bytes, self.meter.done - before)
         self.meter.say()
-        if self.deferred and not comments:
+        if self.quoting or (self.deferred and not comments):
             yield from self._batches("running")
         else:
-            yield from self._batches("partial" if broken else "done", broken)
+            yield from self._ended()
+
+    def read_again(self) -> Iterator[Batch]:
+        """The last reading: only the posts that quote another, which were counted before."""
+        plan = self.plan
+        # What is damaged was said by the reading before, which passed no line over.
+        with suppress(DamagedError):
+            for _, record in files.records(
+                plan.path,
+                plan.layout,
+                on_read=self.meter.read,
+                skip=_quotes_nothing if plan.dump else None,
+            ):
+                result = record if isinstance(record, str) else self._normalised(record)
+                if isinstance(result, str | Gone) or result["quoted"] is None:
+                    continue
+                self.parts.setdefault(result["source"], _Part()).rows.append(result)
+                self.waiting += 1
+                if self.waiting >= ROWS:
+                    yield from self._batches("running", again=True)
+        self.meter.say()
+        yield from self._ended(again=True)
+
+    def _ended(self, *, again: bool = False) -> Iterator[Batch]:
+        return self._batches("partial" if self.broken else "done", self.broken, again=again)
 
     def _skip_comment(self, line: bytes) -> bool:
         # A comment of a dump has no title: looking for the key costs a hundredth of parsing.
@@ -309,8 +357,11 @@ class _File:
             part.gone.append(result.uri)
         else:
             part.rows.append(result)
+            if result["quoted"] is not None and not (self.taken or self.quoting):
+                self.quoting = True
+                self.meter.total += self.plan.size
 
-    def _batches(self, status: str, error: str = "") -> Iterator[Batch]:
+    def _batches(self, status: str, error: str = "", *, again: bool = False) -> Iterator[Batch]:
         self.waiting = 0
         for source, part in self.parts.items():
             reading = Reading(
@@ -333,9 +384,16 @@ class _File:
                     gone=tuple(part.gone),
                     bad=tuple(part.bad),
                     taken=self.taken,
+                    again=again,
                 )
                 part.rows, part.gone, part.bad = [], [], []
                 yield batch
+
+
+def _quotes_nothing(line: bytes) -> bool:
+    # Every key that can hold a quote, in a dump or in a record of ours among its lines, and the
+    # escapes with which a key may be written.
+    return not (b"crosspost_parent" in line or b"quoted" in line or b"\\u00" in line)
 
 
 def _facts(result: Row | Gone) -> tuple[str, str, datetime | None]:

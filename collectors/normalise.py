@@ -16,9 +16,11 @@ import polars as pl
 from collectors.values import (
     BLUESKY_URI,
     DAY,
+    HANDLE_URI,
     REDDIT_URI,
     BadRecord,
     count,
+    described,
     flag,
     fullname,
     is_marker,
@@ -39,6 +41,7 @@ KINDS = {
     **dict.fromkeys(("post", "t3", "submission", "link", "thread"), "post"),
     **dict.fromkeys(("comment", "t1", "reply"), "comment"),
 }
+POST_URI = "at://did:.../app.bsky.feed.post/..."
 NOTHING = ("", "none", "nan", "null", "false")  # what CSV writers make of an empty value
 
 
@@ -270,9 +273,10 @@ def _name(value: Any) -> str | None:
 def _at_uri(value: Any) -> tuple[str, str]:
     found = BLUESKY_URI.fullmatch(value) if isinstance(value, str) else None
     if found is None:
+        if isinstance(value, str) and HANDLE_URI.match(value):
+            raise BadRecord(f"a uri with a handle in the place of the did (expected {POST_URI})")
         raise BadRecord(
-            f"{str(value)[:80]!r} is not the uri of a Bluesky post "
-            "(at://did:.../app.bsky.feed.post/...)"
+            f"the uri of a Bluesky post expected ({POST_URI}), found {described(value)}"
         )
     return found[1], found[2]
 
@@ -298,7 +302,7 @@ def _quoted(embed: Any) -> str | None:
 def _flat(raw: Raw, asked: Any, now: datetime, *, entities: bool) -> Row | Gone:
     collected_at = moment(asked)
     if collected_at is None:
-        raise BadRecord(f"collected_at: {str(asked)[:40]!r} is not a time")
+        raise BadRecord(f"collected_at: a time expected, found {described(asked)}")
     source = _source(raw)
     build = _flat_reddit if source == "reddit" else _flat_bluesky
     row = build(raw, min(collected_at, now), now)
@@ -322,8 +326,9 @@ def _source(raw: Raw) -> str:
     if isinstance(source, str) and source.strip().lower() in SOURCES:
         return source.strip().lower()
     if source is not None:
-        raise BadRecord(f"the source {str(source)[:40]!r} is neither bluesky nor reddit")
-    name = str(raw.get("uri") or raw.get("id") or "")
+        raise BadRecord(f"the source is neither bluesky nor reddit, but {described(source)}")
+    name = raw.get("uri") or raw.get("id")
+    name = name if isinstance(name, str) else ""
     if name.startswith("at://"):
         return "bluesky"
     if name.startswith(("reddit:", "t1_", "t3_")):
@@ -335,17 +340,17 @@ def _kind(raw: Raw, fallback: str) -> str:
     kind = raw.get("kind")
     if kind is None:
         return fallback
-    try:
-        return KINDS[str(kind).strip().lower()]
-    except KeyError:
-        raise BadRecord(f"the kind {str(kind)[:40]!r} is neither post nor comment") from None
+    known = KINDS.get(kind.strip().lower()) if isinstance(kind, str) else None
+    if known is None:
+        raise BadRecord(f"the kind is neither post nor comment, but {described(kind)}")
+    return known
 
 
 def _flat_reddit(raw: Raw, collected_at: datetime, now: datetime) -> Row:
     name = raw.get("uri") or raw.get("id")
     name = name.removeprefix("reddit:") if isinstance(name, str) else name
     under = raw.get("parent") is not None or raw.get("root") is not None
-    prefix = str(name)[:3]
+    prefix = name[:3] if isinstance(name, str) else ""
     fallback = {"t1_": "comment", "t3_": "post"}.get(prefix, "comment" if under else "post")
     kind = _kind(raw, fallback)
     uri = f"reddit:{fullname(name, 't1' if kind == 'comment' else 't3')}"
@@ -371,7 +376,10 @@ def _reddit_reference(value: Any, kind: str | None) -> str | None:
 def _flat_bluesky(raw: Raw, collected_at: datetime, now: datetime) -> Row:
     uri = raw.get("uri") or raw.get("id")
     if isinstance(uri, str) and not uri.startswith("at://"):
-        uri = f"at://{raw.get('author')}/app.bsky.feed.post/{uri}"
+        author = raw.get("author")
+        if not isinstance(author, str):
+            raise BadRecord("a record key without the did of its author")
+        uri = f"at://{author}/app.bsky.feed.post/{uri}"
     if uri is None:
         raise BadRecord("no uri, and no did and record key to make it of")
     did, rkey = _at_uri(uri)

@@ -9,7 +9,6 @@ import re
 import shlex
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
-from pathlib import Path
 from typing import Any
 
 from collectors import normalise
@@ -158,7 +157,7 @@ def columns(records: Iterable[Raw]) -> list[str]:
     return list(found)
 
 
-def unknown_shape(path: Path, sample: Sequence[Raw], now: datetime) -> ShapeError:
+def unknown_shape(path: str, sample: Sequence[Raw], now: datetime) -> ShapeError:
     """The error for a file of no known shape: its columns, and a --map that was tried on it."""
     names = columns(sample)
     more = f" and {len(names) - COLUMNS_SHOWN} more" if len(names) > COLUMNS_SHOWN else ""
@@ -182,7 +181,7 @@ def unknown_shape(path: Path, sample: Sequence[Raw], now: datetime) -> ShapeErro
     assumed = f" and the posts are from {literal[1].capitalize()}" if literal else ""
     return ShapeError(
         f"{message}This would read it, if the columns mean what they are called{assumed}:\n"
-        f"  aftershock import {shlex.quote(str(path))} --map {_quoted(option)}"
+        f"  aftershock import {shlex.quote(path)} --map {_quoted(option)}"
     )
 
 
@@ -256,7 +255,9 @@ def _fits(ours: str, values: list[Any]) -> bool:
     first = values[0] if values else None
     if ours in ("source", "kind"):
         allowed = normalise.SOURCES if ours == "source" else normalise.KINDS
-        return bool(values) and all(str(value).strip().lower() in allowed for value in values)
+        return bool(values) and all(
+            isinstance(value, str) and value.strip().lower() in allowed for value in values
+        )
     if ours == "at":
         return bool(values) and all(_is_time(value) for value in values)
     if ours == "uri":
@@ -290,6 +291,6 @@ def _take(guess: dict[str, str], ours: str, candidates: list[str]) -> None:
 def _source(guess: Mapping[str, str], sample: Sequence[Raw]) -> str:
     for name in ("uri", "id", "author"):
         for value in _values(sample, guess[name]) if name in guess else []:
-            if str(value).startswith(("at://", "did:")):
+            if isinstance(value, str) and value.startswith(("at://", "did:")):
                 return "bluesky"
     return "reddit"

@@ -30,6 +30,7 @@ REDDIT_URI = re.compile(r"reddit:(t[13])_[0-9a-z]{1,13}")
 BLUESKY_URI = re.compile(
     r"at://(did:[a-z]+:[A-Za-z0-9._:%-]{1,256})/app\.bsky\.feed\.post/([A-Za-z0-9._:~-]{1,512})"
 )
+HANDLE_URI = re.compile(r"at://(?!did:)[^/\s]+/app\.bsky\.feed\.post/")
 
 # TIDs are 13 digits of base32-sortable: bit 64 (and the padding above it) is 0, then 53 bits of
 # microseconds since 1970 and 10 bits of clock id (atproto.com/specs/tid).
@@ -42,6 +43,24 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 class BadRecord(ValueError):  # noqa: N818 - it is the record that is bad, not the program
     """A record that cannot become a row; the message says why. It is counted, never fatal."""
+
+
+def described(value: Any) -> str:
+    """What kind of value it is, for messages. Never what it says.
+
+    Messages go to terminals and logs, and under a wrong --map any value may be somebody's words.
+    """
+    if isinstance(value, str):
+        return f"text of {len(value):,} characters"
+    if value is None:
+        return "nothing"
+    if isinstance(value, bool):
+        return "true or false"
+    if isinstance(value, (int, float)):
+        return "a number"
+    if isinstance(value, list):
+        return "a list"
+    return "a record" if isinstance(value, dict) else f"a value of type {type(value).__name__}"
 
 
 def is_marker(text: str) -> bool:
@@ -95,7 +114,7 @@ def languages(value: Any) -> list[str]:
         if value.startswith("["):
             try:
                 value = json.loads(value)
-            except ValueError:
+            except (ValueError, RecursionError):
                 return []
         else:
             value = re.split(r"[\s,;|]+", value)
@@ -144,7 +163,7 @@ def posted(value: Any, now: datetime) -> datetime:
         raise BadRecord("no time")
     at = moment(value)
     if at is None:
-        raise BadRecord(f"{str(value)[:40]!r} is not a time (epoch seconds or ISO 8601)")
+        raise BadRecord(f"a time expected (epoch seconds or ISO 8601), found {described(value)}")
     if at.year < FIRST_YEAR:
         raise BadRecord(f"dated {at:%Y-%m-%d}, before {FIRST_YEAR}")
     if at > now + DAY:
@@ -176,9 +195,10 @@ def fullname(value: Any, kind: str) -> str:
         value = str(value)
     found = FULLNAME.fullmatch(value) if isinstance(value, str) else None
     if found is None:
-        raise BadRecord(f"{str(value)[:40]!r} is not a Reddit id")
+        raise BadRecord(f"a Reddit id expected (t3_abc, t1_abc or abc), found {described(value)}")
     if found[1] not in (None, kind):
-        raise BadRecord(f"the id {value} is not that of a {'comment' if kind == 't1' else 'post'}")
+        expected = "comment" if kind == "t1" else "post"
+        raise BadRecord(f"the id is not that of a {expected} (it begins with {found[1]}_)")
     return f"{kind}_{found[2]}"
 
 

@@ -598,6 +598,17 @@ def test_a_file_of_another_kind_says_how_to_turn_it_into_one_that_works(
         collect(put(tmp_path / "x.json", data))
 
 
+def test_a_wrong_map_prints_no_words_of_the_file(tmp_path: Path) -> None:
+    words = "a sentence somebody wrote"
+    path = put(tmp_path / "x.ndjson", ndjson([{"k": "a1", "t": words, "w": AT}]))
+    good = {"id": "k", "text": "t", "at": "w", "source": "'reddit'"}
+    for wrong in ("id", "at", "source", "kind"):
+        with pytest.raises(ShapeError) as caught:
+            collect(path, mapping={**good, wrong: "t"})
+        assert "none of the first 1 records can be read" in str(caught.value)
+        assert "sentence" not in str(caught.value)
+
+
 def test_a_missing_file_is_named_before_anything_is_read(tmp_path: Path) -> None:
     good = put(tmp_path / "good", ndjson([comment(1)]))
     with pytest.raises(FileNotFoundError, match=r"absent\.zst: no such file"):
@@ -640,8 +651,106 @@ def test_a_submission_that_hides_from_the_quick_look_is_read_all_the_same(tmp_pa
     assert batches[-1].reading.items == 3
 
 
+def own_post(number: int, **changes: Any) -> dict[str, Any]:
+    at = datetime(2025, 5, 9, tzinfo=UTC).isoformat()
+    return {
+        **dict.fromkeys(RAW_POST),
+        "uri": f"at://{DID}/app.bsky.feed.post/3p{number}",
+        "source": "bluesky",
+        "kind": "post",
+        "text": f"Post {number}",
+        "created_at": at,
+        "collected_at": at,
+        **changes,
+    }
+
+
+def test_what_quotes_comes_once_more_after_everything_else_and_is_counted_once(
+    tmp_path: Path,
+) -> None:
+    quotes = own_post(1, quoted=own_post(9)["uri"])
+    reply = own_post(3, kind="comment", root=own_post(9)["uri"], quoted=own_post(4)["uri"])
+    first = put(tmp_path / "first", ndjson([quotes, own_post(2), reply]))
+    crosspost = submission(5, crosspost_parent="t3_s6")
+    escaped = ndjson([submission(8, crosspost_parent="t3_s6")]).replace(
+        b'"crosspost_parent"', b'"\\u0063rosspost_parent"'
+    )
+    dump = put(
+        tmp_path / "RS",
+        zstd(ndjson([crosspost, comment(7)]) + b"odd\n" + escaped + ndjson([submission(4)])),
+    )
+    removed = submission(7, selftext="[removed]", crosspost_parent="t3_s6")
+    last = put(tmp_path / "last", ndjson([own_post(9), submission(6), removed, own_post(4)]))
+    told: list[tuple[int, int, int]] = []
+    batches = collect(first, dump, last, progress=lambda *numbers: told.append(numbers))
+
+    once = [batch for batch in batches if not batch.again]
+    again = [batch for batch in batches if batch.again]
+    assert batches == [*once, *again]
+    assert sorted(posts(once)["uri"]) == sorted(
+        [own_post(n)["uri"] for n in (1, 2, 3, 4, 9)]
+        + [f"reddit:t3_s{n}" for n in (4, 5, 6, 8)]
+        + ["reddit:t1_c7"]
+    )
+    assert posts(again)["uri"].to_list() == [
+        quotes["uri"],
+        reply["uri"],
+        "reddit:t3_s5",
+        "reddit:t3_s8",
+    ]
+    both = posts(once).filter(pl.col("quoted").is_not_null())
+    assert posts(again).sort("uri").equals(both.sort("uri"))
+    assert [uri for batch in batches for uri in batch.gone] == ["reddit:t3_s7"]
+    assert [place for place, _ in bad(batches)] == ["RS:3"]
+
+    totals = {(b.reading.unit, b.reading.source): b.reading for b in batches}
+    assert {key: (reading.items, reading.bytes) for key, reading in totals.items()} == {
+        ("first", "bluesky"): (3, first.stat().st_size),
+        ("RS", "reddit"): (5, dump.stat().st_size),
+        ("last", "bluesky"): (2, last.stat().st_size),
+        ("last", "reddit"): (2, 0),
+    }
+    for key in totals:
+        ends = [b.reading.status for b in batches if (b.reading.unit, b.reading.source) == key]
+        assert ends[-1] == "done"
+        assert set(ends[:-1]) <= {"running"}
+    done, total, rows = told[-1]
+    sizes = {path.name: path.stat().st_size for path in (first, dump, last)}
+    assert done == total == 3 * sizes["first"] + 3 * sizes["RS"] + sizes["last"]
+    assert rows == 12
+
+
+def test_in_whatever_order_posts_and_quotes_stand_all_that_quotes_a_match_is_found(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(archive, "ROWS", 1)
+    match = own_post(9, kind="comment", root=own_post(8)["uri"])
+    quotes = own_post(1, quoted=match["uri"])
+    for paths in (
+        [put(tmp_path / "a", ndjson([quotes, match]))],
+        [put(tmp_path / "b", ndjson([quotes])), put(tmp_path / "c", ndjson([match]))],
+    ):
+        uris = [uri for batch in collect(*paths) for uri in batch.posts["uri"]]
+        assert uris[-1] == quotes["uri"]
+        assert uris.index(match["uri"]) < len(uris) - 1
+        assert len(uris) == 3
+
+
+def test_a_damaged_file_with_quotes_is_partial_to_its_last_batch_with_the_same_sentence(
+    tmp_path: Path,
+) -> None:
+    data = ndjson([submission(1, crosspost_parent="t3_s2"), submission(2), submission(3)])
+    batches = collect(put(tmp_path / "RS", data[:-5]))
+    assert [(b.again, b.reading.status) for b in batches] == [(False, "running"), (True, "partial")]
+    assert "ends in the middle of line 3; the last record before that is in line 3" in (
+        batches[-1].reading.error
+    )
+    assert batches[-1].reading.items == 3
+    assert len(bad(batches)) == 1
+
+
 def test_taken_files_are_read_once_in_their_own_order(tmp_path: Path) -> None:
-    records = [comment(1), submission(1), comment(2)]
+    records = [comment(1), submission(1, crosspost_parent="t3_s5"), comment(2)]
     (batch,) = collect(put(tmp_path / "x", ndjson(records)), taken=True)
     assert batch.posts["kind"].to_list() == ["comment", "post", "comment"]
     assert batch.taken
@@ -659,6 +768,26 @@ def test_the_ledger_is_told_the_file_without_its_folder_and_the_time_it_covers(
     assert batch.reading.observed_from == datetime.fromtimestamp(AT + 1, UTC)
     assert batch.reading.observed_to == datetime.fromtimestamp(AT + 10, UTC)
     assert batch.reading.stop_reason == "end of file"
+
+
+def test_a_file_name_reaches_the_ledger_without_raw_bytes_or_control_characters(
+    tmp_path: Path,
+) -> None:
+    name = os.fsdecode(b"d\xe9\xc3\xa9\x1b[31m\n\x7f\xc2\x9b 1")
+    data = ndjson([submission(1)])
+    try:
+        path = put(tmp_path / name, data + b"odd\n" + data[:-9])
+    except OSError:
+        pytest.skip("the file system takes no such name")
+    (batch,) = collect(path, taken=True)
+    assert batch.reading.unit == r"d\udce9é\x1b[31m\x0a\x7f\x9b 1"
+    assert batch.bad[0].place == rf"{batch.reading.unit}:2"
+    assert batch.reading.error.startswith(batch.reading.unit)
+    for content in (b"", b"[1]", "id".encode("utf-16"), ndjson([{"n": 1}])):
+        with pytest.raises(ShapeError) as caught:
+            collect(put(path, content))
+        assert r"\x1b[31m" in str(caught.value)
+        assert "\x1b" not in str(caught.value).encode().decode()
 
 
 def test_files_of_one_name_are_two_units(tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 
+from store.schema import RAW_POST
 from store.tables import Store
 
 ROOT = Path(__file__).parents[1]
@@ -330,3 +331,26 @@ def test_cron_gets_absolute_places_and_every_setting(tootle, aftershock, monkeyp
     assert f'AFTERSHOCK_STORE="{tootle.store}"' in said
     assert f'AFTERSHOCK_SALT="{tootle.salt}"' in said
     assert f'AFTERSHOCK_CASES="{tootle.cases}"' in said
+
+
+def test_a_post_that_quotes_a_later_match_is_kept_by_the_first_import(tootle, aftershock) -> None:
+    """Importing the same file again must find nothing new, whatever stands before what."""
+
+    def own(number: int, text: str, **more: object) -> dict[str, object]:
+        return (
+            dict.fromkeys(RAW_POST)
+            | {"uri": f"reddit:t3_q{number}", "source": "reddit", "kind": "post", "text": text}
+            | {"langs": [], "author": f"zz_author_{number}"}
+            | {"at": "2025-05-09T10:00:00Z", "collected_at": "2025-05-10T10:00:00Z"}
+            | more
+        )
+
+    file = write(
+        tootle,
+        own(1, "look at this", quoted="reddit:t1_q2"),
+        own(2, "tootle ai", uri="reddit:t1_q2", kind="comment", root="reddit:t3_q9"),
+    )
+    first = aftershock("import", file, "--case", "tootle", "--json").json()
+    assert [(one["rows"], one["kept"], one["new"]) for one in first] == [(2, 2, 2)]
+    again = aftershock("import", file, "--case", "tootle", "--json").json()
+    assert [(one["rows"], one["new"]) for one in again] == [(2, 0)]

@@ -112,6 +112,38 @@ def test_capitals_and_handles_do_not_hide_the_language() -> None:
     assert detect("@Karl_Heinz.example THIS IS A DISGRACE AND THEY KNOW IT") == "en"
 
 
+@pytest.mark.parametrize("unit", ["a-", "a.", "ab.", "-", "a" * 63 + ".", "a.b", "r/", "@", "w"])
+def test_a_text_made_to_be_slow_is_no_slower_than_another(unit: str) -> None:
+    # With time growing by the square these would take an hour.
+    text = unit * (400_000 // len(unit))
+    assert len(language.NOT_LANGUAGE.sub(" ", text)) <= len(text)
+    found = language.detect(pl.Series([text] * 20), tags(*[()] * 20))
+    assert found.n_unique() == 1
+
+
+@pytest.mark.parametrize(
+    "link",
+    [
+        "example.com/the-new-terms...",
+        "a.b.c.d.e.f.example.co.uk/x?y=z",
+        f"{'a' * 63}.example/terms",
+        "my-own_site.example/",
+        "exämple.com/über",
+    ],
+)
+def test_a_link_without_a_scheme_is_no_language(link: str) -> None:
+    assert language.NOT_LANGUAGE.sub(" ", f"({link} and more").split() == ["(", "and", "more"]
+
+
+def test_only_the_first_ten_thousand_characters_count() -> None:
+    english = "They changed the terms without telling a single artist. " * 180
+    french = "Ils ont changé les conditions sans prévenir personne. " * 600
+    assert len(english) > 10_000
+    assert detect(english + french) == "en"
+    assert detect(french + english) == "fr"
+    assert detect("😀" * 10_000 + english) == "und"
+
+
 @pytest.mark.parametrize(("code", "whole", "five"), [("en", 0.99, 0.96), ("fr", 0.985, 0.92)])
 def test_tweets_are_told_apart_as_well_as_the_guide_says(
     code: str, whole: float, five: float

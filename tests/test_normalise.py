@@ -121,11 +121,11 @@ def test_the_time_is_read_from_every_form_the_dumps_of_the_years_have(value: Any
     ("value", "reason"),
     [
         (None, "no time"),
-        ("soon", "not a time"),
-        (float("nan"), "not a time"),
-        (True, "not a time"),
+        ("soon", "a time expected"),
+        (float("nan"), "a time expected"),
+        (True, "a time expected"),
         (0, "before 2005"),
-        (10**400, "not a time"),
+        (10**400, "a time expected"),
         ((NOW + timedelta(days=1, seconds=1)).timestamp(), "in the future"),
     ],
 )
@@ -368,6 +368,47 @@ def test_only_a_quoted_post_is_quoted() -> None:
 def test_a_view_without_identity_or_text_is_a_bad_record(view: dict[str, Any]) -> None:
     with pytest.raises(BadRecord):
         normalise.bluesky_view(view, NOW)
+
+
+WORDS = "I am Jo Invented and I am leaving, r/inventedmusic"
+
+
+@pytest.mark.parametrize(
+    ("function", "raw", "reason"),
+    [
+        (normalise.reddit_comment, comment(created_utc=WORDS), "found text of 50 characters"),
+        (normalise.reddit_comment, comment(id=WORDS), "found text of 50 characters"),
+        (normalise.reddit_comment, comment(id="t3_leaving"), r"begins with t3_\)"),
+        (normalise.reddit_comment, comment(id={"leaving": 1}), "found a record"),
+        (
+            normalise.bluesky_view,
+            {"uri": "at://jo.invented/app.bsky.feed.post/3a", "record": {"text": "x"}},
+            "a handle in the place of the did",
+        ),
+        (normalise.bluesky_view, {"uri": WORDS, "record": {"text": "x"}}, "50 characters"),
+        (normalise.bluesky_view, {"uri": [WORDS], "record": {"text": "x"}}, "a list"),
+        (normalise.mapped, {"source": WORDS, "id": "a"}, "neither bluesky nor reddit"),
+        (normalise.mapped, {"source": "reddit", "id": "a", "kind": WORDS}, "neither post nor"),
+        (normalise.mapped, {"source": "reddit", "id": "a", "at": WORDS}, "50 characters"),
+        (normalise.mapped, {"source": "bluesky", "id": WORDS, "author": DID}, "characters"),
+        (normalise.mapped, {"source": "bluesky", "id": "3a", "author": WORDS}, "characters"),
+        (normalise.mapped, {"source": "bluesky", "id": "3a"}, "without the did"),
+        (normalise.own, {"collected_at": WORDS}, "collected_at: a time expected"),
+    ],
+)
+def test_a_bad_record_is_told_by_the_kind_of_its_value_and_never_by_its_words(
+    function: Any, raw: dict[str, Any], reason: str
+) -> None:
+    with pytest.raises(BadRecord, match=reason) as caught:
+        function(raw, NOW)
+    message = str(caught.value).lower()
+    assert not [word for word in ("jo", "invented", "leaving") if word in message]
+
+
+@pytest.mark.parametrize("langs", ["[" * 200_000, '["en"', "[1]", "[]"])
+def test_languages_that_cannot_be_read_are_none(langs: str) -> None:
+    ours = {"source": "reddit", "id": "a", "text": "x", "at": 1746800000, "langs": langs}
+    assert normalise.mapped(ours, NOW)["langs"] == []
 
 
 # The flat shape under our own names
