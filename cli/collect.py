@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Annotated
 
-import cases.case as case_files
 import polars as pl
 import typer
-from cases.case import Case
-from store.tables import Store
 
+import cases.case as case_files
 import collectors
+from cases.case import Case
 from cli.console import Stop, say
 from cli.ingest import Unit, ingest
+from store.tables import Store
 
 
 def collect_all(

@@ -8,11 +8,11 @@ import webbrowser
 from typing import Annotated
 
 import typer
-from dashboard.serve import PortTaken, serve
-from store.tables import Store
 
 from cli.console import Stop, say
 from cli.demo import open_demo
+from dashboard.serve import PortTaken, serve
+from store.tables import Store
 
 Port = Annotated[int, typer.Option(min=1, max=65535, help="Port on 127.0.0.1.")]
 HOST = "127.0.0.1"

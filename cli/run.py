@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import cases.case as case_files
 import polars as pl
-from store.tables import Store
 
+import cases.case as case_files
 from cli.collect import collect_all, report
 from cli.console import say
 from cli.dashboard import Port, show
 from cli.demo import open_demo
 from cli.score import score_store, summary
+from store.tables import Store
 
 
 def run(port: Port = 8501) -> None:
