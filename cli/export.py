@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from enum import StrEnum
 from importlib.metadata import version
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, cast
 
 import polars as pl
 import typer
@@ -231,11 +231,27 @@ def _manifest(
         },
         "scorer": SCORER,
         "aftershock": version("aftershock"),
+        "coverage": coverage.percent(_coverage(spans, sources, window)),
         "coverage_gaps": gaps.to_dicts(),
         "case_posts_by_via": via,
         "via": VIA,
         "waiting_for_a_score": store.waiting(case.name, case.query_hash, SCORER),
     }
+
+
+def _coverage(
+    spans: pl.DataFrame, sources: list[str] | None, window: dict[str, datetime | None]
+) -> float | None:
+    """Coverage of the window, by default from the first to the last hour the ledger knows."""
+    known = spans if sources is None else spans.filter(pl.col("source").is_in(sources))
+    if known.is_empty():
+        return None
+    return coverage.coverage(
+        known,
+        sources=sources or known["source"].unique().to_list(),
+        since=window["since"] or cast(datetime, known["start"].min()),
+        until=window["until"] or cast(datetime, known["end"].max()),
+    )
 
 
 def _finish(

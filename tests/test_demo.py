@@ -99,7 +99,10 @@ def test_an_export_of_the_demo_says_so_in_every_row_and_beside(checkout, aftersh
         ended = aftershock("export", kind, "--demo", "--case", "murmella", "-o", file)
         assert ended.code == 0, ended.err
         assert set(pl.read_parquet(file)["note"]) == {"Demo: invented posts"}
-        assert json.loads(Path(f"{file}.json").read_text())["demo"] == "Demo: invented posts"
+        manifest = json.loads(Path(f"{file}.json").read_text())
+        assert manifest["demo"] == "Demo: invented posts"
+        assert manifest["coverage"] == "99.0 %"  # 48 hours less 6 of one source of two, in 90 days
+        assert [gap["source"] for gap in manifest["coverage_gaps"]] == ["reddit"]
 
 
 def test_the_demo_never_fills_in_for_a_real_case(checkout, aftershock) -> None:

@@ -162,7 +162,8 @@ def test_the_manifest_says_what_the_file_is(filled, aftershock) -> None:
     assert manifest["scorer"] == "vader-3.3.2"
     assert len(manifest["query_hash"]) == 16
     assert "deleted" in manifest["note"]
-    assert "coverage_gaps" in manifest
+    assert manifest["coverage_gaps"] == []
+    assert manifest["coverage"] == "not known"  # a file does not say what it leaves out
     assert "demo" not in manifest
 
 
