@@ -106,7 +106,8 @@ def dashboard() -> list[Measured]:
     import dashboard  # noqa: PLC0415
 
     # It warns that no browser is there.
-    logging.getLogger("streamlit.runtime.scriptrunner_utils").setLevel(logging.ERROR)
+    name = "streamlit.runtime.scriptrunner_utils.script_run_context"
+    logging.getLogger(name).setLevel(logging.ERROR)
 
     app = AppTest.from_file(str(Path(dashboard.__file__).parent / "app.py"), default_timeout=300)
     app.query_params["case"] = generate.CASE
