@@ -134,10 +134,17 @@ def _held(location: str, demo: bool, version: str) -> dict[str, dict[str, int]]:
 
 
 def most_posts(cases: Mapping[str, Case]) -> Case:
-    """The case with the most headline posts under its query; the first by title of equals."""
+    """The case with the most headline posts under its query, or else under any; by title of equals.
+
+    After a change of its query a case has none under the new one, and its page says so.
+    """
     kept = held()
-    by_title = sorted(cases.values(), key=lambda case: case.title.lower())
-    return max(by_title, key=lambda case: kept.get(case.name, {}).get(case.query_hash, 0))
+
+    def posts(case: Case) -> tuple[int, int]:
+        mine = kept.get(case.name, {})
+        return mine.get(case.query_hash, 0), sum(mine.values())
+
+    return max(sorted(cases.values(), key=lambda case: case.title.lower()), key=posts)
 
 
 @st.cache_resource(max_entries=16, show_spinner=False)

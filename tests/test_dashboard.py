@@ -393,6 +393,8 @@ def test_a_changed_query_is_said_and_never_mixed(
     page = visit(case="murmur")
     assert page.info[0].value.startswith("The query of this case has changed since its ")
     assert not page.metric
+    first = visit()  # and without a case in the address it is the one that is shown
+    assert first.info[0].value == page.info[0].value
 
 
 def test_filters_that_leave_nothing_say_so(shown: Path) -> None:
