@@ -9,25 +9,15 @@ import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
+from functools import partial
 
 import polars as pl
 from deltalake import CommitProperties, DeltaTable, Transaction, write_deltalake
 from deltalake.exceptions import CommitFailedError
 from deltalake.fs import DeltaStorageHandler
 
-from store.merge import (
-    TRIES,
-    WRITER,
-    StoreBusy,
-    Tables,
-    arrow,
-    days,
-    fault,
-    holds,
-    monday,
-    pause,
-    shaped,
-)
+from store.faults import StoreBusy, fault
+from store.merge import TRIES, WRITER, Tables, arrow, days, holds, monday, pause, shaped
 from store.schema import CELL_KEY, CELLS, SCORED
 
 INPUTS = ("posts", "matches", "scores")
@@ -95,25 +85,29 @@ def scored(
 
 def waiting(tables: Tables, case: str, query_hash: str, scorer: str) -> int:
     """Live posts that belong to the case by themselves and have no score for their text."""
-    matched = tables.scan("matches").filter(
-        pl.col("case") == case,
-        pl.col("query_hash") == query_hash,
-        pl.col("via").is_in(["own", "taken"]),
-    )
-    live = tables.scan("posts").filter(pl.col("state") == "live")
-    scores = tables.scan("scores").filter(
-        pl.col("scorer") == scorer, pl.col("case").is_in(["", case])
-    )
-    rows = (
-        live.select("post", "day", "text_hash")
-        .join(matched.select("post", "day"), on=["post", "day"], how="semi")
-        .join(
-            scores.select("post", "day", text_hash="input_hash"),
-            on=["post", "day", "text_hash"],
-            how="anti",
+
+    def rows() -> pl.LazyFrame:
+        matched = tables.scan("matches").filter(
+            pl.col("case") == case,
+            pl.col("query_hash") == query_hash,
+            pl.col("via").is_in(["own", "taken"]),
         )
-    )
-    return int(rows.select(pl.len()).collect().item())
+        live = tables.scan("posts").filter(pl.col("state") == "live")
+        scores = tables.scan("scores").filter(
+            pl.col("scorer") == scorer, pl.col("case").is_in(["", case])
+        )
+        return (
+            live.select("post", "day", "text_hash")
+            .join(matched.select("post", "day"), on=["post", "day"], how="semi")
+            .join(
+                scores.select("post", "day", text_hash="input_hash"),
+                on=["post", "day", "text_hash"],
+                how="anti",
+            )
+            .select(pl.len())
+        )
+
+    return int(tables.read(rows).item())
 
 
 def _days(
@@ -143,7 +137,7 @@ def stale(tables: Tables) -> Stale:
         touched = _changed(tables, name, recorded[name], versions[name])
         if touched is None:
             changed = set(tables.partitions("scores")["value"]) | set(
-                tables.scan("cells").select(pl.col("week").unique()).collect()["week"]
+                tables.read(lambda: tables.scan("cells").select(pl.col("week").unique()))["week"]
             )
             break
         changed |= touched
@@ -249,7 +243,7 @@ def rebuild(
         done = 0
         try:
             for portion in _portions(tables, found.weeks):
-                rows = scored(tables, weeks=portion).collect()
+                rows = tables.read(partial(scored, tables, weeks=portion))
                 done += len(portion)
                 last = done == len(found.weeks)
                 versions = found.versions | {"cells": at} if last else {"cells": at}

@@ -60,6 +60,8 @@ def _compact(table: DeltaTable) -> None:
 def _vacuum(folder: Path | None, table: DeltaTable, *, purge: bool) -> int:
     """Delete unreferenced files; returns their bytes on a local disk, 0 elsewhere."""
     hours = 0 if purge else KEPT_HOURS
+    if purge:
+        time.sleep(0.01)  # a file removed within the same millisecond would be spared
     # `full` also takes files that no log mentions: what a killed writer left behind.
     full = folder is not None or not purge
     unused = table.vacuum(hours, dry_run=True, enforce_retention_duration=False, full=full)

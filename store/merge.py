@@ -11,7 +11,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
+from contextlib import AbstractContextManager, suppress
 from datetime import date, datetime
 from pathlib import Path
 from typing import Any, TypeVar
@@ -19,17 +19,17 @@ from urllib.parse import unquote
 
 import polars as pl
 from deltalake import DeltaTable, WriterProperties
-from deltalake.exceptions import CommitFailedError, DeltaError, TableNotFoundError
-from filelock import FileLock, Timeout
+from deltalake.exceptions import CommitFailedError, DeltaError
 
+from store.faults import StoreBusy, fault, sentences, vanished
 from store.keys import StoreError
 from store.location import is_local
+from store.lock import WriterLock
 from store.schema import TABLES
 
 T = TypeVar("T")
 
 TRIES = 25
-LOCK_SECONDS = 600.0
 ROWS_A_MERGE = 50_000
 DAYS_A_MERGE = 200
 KEYS_A_PREDICATE = 1_000
@@ -52,20 +52,13 @@ STATISTICS = {
 LOG_RETENTION = "interval 7 days"
 
 
-class StoreBusy(StoreError):  # noqa: N818 - a state of things, not a mistake
-    """Other writers were in the way for too long. Nothing is lost: repeat the same call."""
-
-
 class Tables:
     """The tables of one store at one place. Holds the writer lock and the newest snapshots."""
 
     def __init__(self, location: str) -> None:
         self.location = location
         self.local = is_local(location)
-        # One lock object a store: held by one thread at a time, entered again by the same thread.
-        self._lock = (
-            FileLock(Path(location) / ".lock", timeout=LOCK_SECONDS) if self.local else None
-        )
+        self._lock = WriterLock(location)
         self._snapshots: dict[str, DeltaTable] = {}
         self._probes: dict[str, tuple[threading.Lock, DeltaTable]] = {}
 
@@ -164,6 +157,18 @@ class Tables:
             extra_columns="ignore",
         ).select(schema.names())
 
+    def read(self, query: Callable[[], pl.LazyFrame]) -> pl.DataFrame:
+        """The result of a query over scans. Made again, once, when a file it needs has vanished:
+        a purge may clear away what a scan of a moment ago still names."""
+        with self.sentences("read"):
+            try:
+                return query().collect()
+            except (OSError, pl.exceptions.PolarsError) as error:
+                if not vanished(error):
+                    raise
+                self._snapshots.clear()
+                return query().collect()
+
     def partitions(self, name: str) -> pl.DataFrame:
         """How many rows and files each partition holds, from the log alone: value, rows, files."""
         column = TABLES[name][1]
@@ -183,23 +188,7 @@ class Tables:
 
         Optimistic commits are the guarantee, and all there is on an object store.
         """
-        return self._locked(self._lock) if self._lock else nullcontext()
-
-    @contextmanager
-    def _locked(self, lock: FileLock) -> Iterator[None]:
-        with self.sentences("locked"):
-            try:
-                lock.acquire()
-            except Timeout as error:
-                raise StoreBusy(
-                    f"Another Aftershock process has been writing to {self.location} for"
-                    f" {LOCK_SECONDS / 60:.0f} minutes. Nothing is lost: run the command again when"
-                    " it is done."
-                ) from error
-        try:
-            yield
-        finally:
-            lock.release()
+        return self._lock.held()
 
     def commit(self, name: str, attempt: Callable[[DeltaTable], T]) -> T:
         """Run `attempt` on the table, again on a fresh one whenever another writer was first.
@@ -308,19 +297,9 @@ class Tables:
 
     # Errors
 
-    @contextmanager
-    def sentences(self, done: str, name: str | None = None) -> Iterator[None]:
+    def sentences(self, done: str, name: str | None = None) -> AbstractContextManager[None]:
         """Turn what the disk, the network or a damaged table raises into a StoreError."""
-        place = self.uri(name) if name else self.location
-        try:
-            yield
-        except TableNotFoundError as error:
-            raise StoreError(
-                f"The table {place} is not there. If the store was moved, name its place in"
-                " AFTERSHOCK_STORE; if the folder was deleted, restore it from the backup."
-            ) from error
-        except (DeltaError, OSError, pl.exceptions.PolarsError) as error:
-            raise StoreError(fault(error, place) or _damage(error, place, done)) from error
+        return sentences(self.uri(name) if name else self.location, done)
 
     def _log(self, name: str) -> Path:
         return Path(self.uri(name)) / "_delta_log"
@@ -403,35 +382,6 @@ def monday(day: date) -> date:
 def pause(tried: int) -> None:
     """Full jitter: two writers that collided once should not collide again."""
     time.sleep(secrets.SystemRandom().uniform(0, min(5.0, 0.1 * 2**tried)))
-
-
-# What the operating system calls its errors inside delta-rs's messages.
-_FULL = ("os error 28", "os error 122", "os error 27", "No space left", "Disk quota")
-_FORBIDDEN = ("os error 13", "os error 1)", "os error 30", "Permission denied", "Read-only file")
-
-
-def fault(error: Exception, place: str = "") -> str | None:
-    """The sentence for a full disk or missing rights, None for anything else."""
-    text = str(error)
-    if any(sign in text for sign in _FULL):
-        return (
-            f"The disk that holds {place} is full. What was stored before is whole; free some space"
-            " and run the same command again."
-        )
-    if any(sign in text for sign in _FORBIDDEN):
-        return (
-            f"This user may not write to {place}. Give it access to the folder, or name another"
-            " one in AFTERSHOCK_STORE, and run the same command again."
-        )
-    return None
-
-
-def _damage(error: Exception, place: str, done: str) -> str:
-    first = next(iter(str(error).splitlines()), "") or type(error).__name__
-    return (
-        f"{place} could not be {done}: {first.rstrip('.')}. Run the same command again; if it says"
-        " the same, restore the store from a backup."
-    )
 
 
 def holds(values: Sequence[date], column: str = "day") -> pl.Expr:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import secrets
 from collections.abc import Collection
 from datetime import UTC, datetime, timedelta
+from functools import partial
 
 import polars as pl
 
@@ -87,7 +88,12 @@ def _one_each(rows: pl.DataFrame) -> pl.DataFrame:
 
 
 def blocked(tables: Tables) -> pl.DataFrame:
-    return tables.scan("blocked").select("key").collect()
+    return tables.read(lambda: tables.scan("blocked").select("key"))
+
+
+def _fixed(tables: Tables) -> pl.DataFrame:
+    """Posts whose time was fixed at first sight: post, fixed."""
+    return tables.read(lambda: tables.scan("times").select("post", fixed="at"))
 
 
 def known(tables: Tables, rows: pl.DataFrame) -> pl.DataFrame:
@@ -95,23 +101,22 @@ def known(tables: Tables, rows: pl.DataFrame) -> pl.DataFrame:
 
     Looks at the days of the rows only; those without a time are looked for among all keys.
     """
-    fixed = tables.scan("times").select("post", fixed="at").collect()
+    fixed = _fixed(tables)
     placed = rows.join(fixed, on="post", how="left").select(
         "post", day=pl.coalesce("fixed", "at").dt.date()
     )
     days = placed["day"].drop_nulls().unique().to_list()
-    live = tables.scan("posts").filter(pl.col("state") == "live")
-    found = [live.filter(holds(days))] if days else []
-    if placed["day"].null_count():
-        untimed = placed.lazy().filter(pl.col("day").is_null())
-        found.append(live.join(untimed, on="post", how="semi"))
-    wanted = placed.lazy()
-    return pl.concat(
-        [
-            pl.DataFrame(schema={"post": pl.String}),
-            *(f.select("post").join(wanted, on="post", how="semi").collect() for f in found),
-        ]
-    ).unique()
+    untimed = placed.filter(pl.col("day").is_null())
+    found = [pl.DataFrame(schema={"post": pl.String})]
+    for wanted, where in ((placed, holds(days)), (untimed, pl.lit(True))):
+        if wanted.height:
+            found.append(tables.read(partial(_live, tables, wanted, where)))
+    return pl.concat(found).unique()
+
+
+def _live(tables: Tables, wanted: pl.DataFrame, where: pl.Expr) -> pl.LazyFrame:
+    live = tables.scan("posts").filter(pl.col("state") == "live", where)
+    return live.select("post").join(wanted.lazy(), on="post", how="semi")
 
 
 def store(tables: Tables, rows: pl.DataFrame) -> tuple[pl.DataFrame, int, int]:
@@ -151,7 +156,7 @@ def _place(tables: Tables, rows: pl.DataFrame) -> pl.DataFrame:
         unseen = rows.filter(pl.col("at").is_null())
         tables.merge("times", unseen.select("post", at="first_seen_at"))
     # After that merge: where two writers fix the same post, both go by what the table says.
-    fixed = tables.scan("times").select("post", fixed="at").collect()
+    fixed = _fixed(tables)
     return (
         rows.join(fixed, on="post", how="left")
         .with_columns(at=pl.coalesce("fixed", "at"))
@@ -196,7 +201,9 @@ def add_checks(tables: Tables, checks: pl.DataFrame) -> None:
 def _find(tables: Tables, keys: pl.DataFrame, *columns: str) -> pl.DataFrame:
     """Stored posts by their key alone: reads the key column of the whole table."""
     wanted = keys.lazy().select("post").unique()
-    return tables.scan("posts").select("post", *columns).join(wanted, on="post").collect()
+    return tables.read(
+        lambda: tables.scan("posts").select("post", *columns).join(wanted, on="post")
+    )
 
 
 def wipe(tables: Tables, keys: Collection[str], now: datetime) -> int:
@@ -230,18 +237,23 @@ def _wipe(tables: Tables, which: pl.Expr, now: datetime, wanted: pl.LazyFrame | 
     Scores go first: a wipe that was killed after them finds its posts again.
     """
     with tables.lock():
-        posts = tables.scan("posts").filter(which)
-        if wanted is not None:
-            posts = posts.join(wanted, on="post", how="semi")
-        found = posts.select("post", "day", "author").collect()
+
+        def posts() -> pl.LazyFrame:
+            rows = tables.scan("posts").filter(which)
+            if wanted is not None:
+                rows = rows.join(wanted, on="post", how="semi")
+            return rows.select("post", "day", "author")
+
+        found = tables.read(posts)
         if found.is_empty():
             return 0
-        hashed = (
-            tables.scan("scores")
-            .filter(holds(found["day"].unique().to_list()), pl.col("input_hash").is_not_null())
-            .select("post", "day")
-            .join(found.lazy(), on="post", how="semi")
-            .collect()
+        hashed = tables.read(
+            lambda: (
+                tables.scan("scores")
+                .filter(holds(found["day"].unique().to_list()), pl.col("input_hash").is_not_null())
+                .select("post", "day")
+                .join(found.lazy(), on="post", how="semi")
+            )
         )
         tables.update("scores", hashed, {"input_hash": "NULL"})
         voices = found.select("author").drop_nulls().unique()
@@ -265,8 +277,15 @@ def _turn(
     updates = {"state": f"'{state}'", "state_at": moment(now.astimezone(UTC))}
     wanted = pl.LazyFrame({"author": sorted(set(authors))}, schema={"author": pl.String})
     with tables.lock():
-        found = tables.scan("posts").filter(which).join(wanted, on="author", how="semi")
-        return tables.update("posts", found.select("post", "day").collect(), updates)
+        found = tables.read(
+            lambda: (
+                tables.scan("posts")
+                .filter(which)
+                .join(wanted, on="author", how="semi")
+                .select("post", "day")
+            )
+        )
+        return tables.update("posts", found, updates)
 
 
 def forget(tables: Tables, keys: Collection[str], now: datetime) -> int:
@@ -277,15 +296,16 @@ def forget(tables: Tables, keys: Collection[str], now: datetime) -> int:
     """
     wanted = pl.DataFrame({"key": sorted(set(keys))}, schema={"key": pl.String})
     with tables.lock():
-        found = (
-            tables.scan("posts")
-            .select("post", "day", "author")
-            .filter(
-                pl.col("post").is_in(wanted["key"].implode())
-                | pl.col("author").is_in(wanted["key"].implode())
+        found = tables.read(
+            lambda: (
+                tables.scan("posts")
+                .select("post", "day", "author")
+                .filter(
+                    pl.col("post").is_in(wanted["key"].implode())
+                    | pl.col("author").is_in(wanted["key"].implode())
+                )
+                .select("post", "day")
             )
-            .select("post", "day")
-            .collect()
         )
         stop = pl.concat([wanted, found.select(key="post")]).unique()
         tables.merge("blocked", stop.with_columns(blocked_at=pl.lit(now, POSTS["at"])))

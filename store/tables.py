@@ -6,30 +6,25 @@ What the tables look like is in `schema.py`; how rows get into them in `posts.py
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from contextlib import nullcontext
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
-from pathlib import Path
+from functools import partial
 from typing import Any
 
 import polars as pl
 
 from store import cells, maintain, posts
 from store.cells import CellsMoved, Stale
-from store.keys import DEMO_SALT, Keys, StoreError, make_salt, read_salt
-from store.location import resolved, salt_path, store_location
-from store.merge import StoreBusy, Tables, holds
-from store.schema import CHECKS, SCHEMA_VERSION, SCORES, TABLES, Batch
+from store.faults import StoreBusy
+from store.keys import DEMO_SALT, Keys, StoreError
+from store.location import resolved, store_location
+from store.merge import Tables, holds
+from store.opening import admit, check_place, create_tables, salt_of
+from store.schema import CHECKS, SCORES, TABLES, Batch
 
 __all__ = ["CellsMoved", "Known", "Stale", "Store", "StoreBusy", "StoreError", "Written"]
 
-# From an older schema version to the next one. A step has to be repeatable: it may be killed.
-MIGRATIONS: dict[int, Callable[[Tables], None]] = {}
-
 ROWS_AT_ONCE = 50_000
-# In a local path deltalake 1.6.6 takes %20 for a blank and panics on brackets, bars and carets;
-# polars takes a folder a=b for a partition.
-UNSUPPORTED = set("[]^|\\%=")
 _WORK = ("post", "day", "source", "author", "text", "langs", "text_hash")
 
 
@@ -54,13 +49,13 @@ class Known:
 
     def has(self, uris: Sequence[str]) -> set[str]:
         """Which of these posts are stored, in whatever state."""
-        return self._among(self._tables.scan("posts"), uris)
+        return self._among(lambda: self._tables.scan("posts"), uris)
 
     def matched(self, case: str, query_hash: str, uris: Sequence[str]) -> set[str]:
         """Which of these posts belong to the case by themselves (own or taken), so that what hangs
         on them does too."""
         return self._among(
-            self._tables.scan("matches").filter(
+            lambda: self._tables.scan("matches").filter(
                 pl.col("case") == case,
                 pl.col("query_hash") == query_hash,
                 pl.col("via").is_in(["own", "taken"]),
@@ -68,13 +63,15 @@ class Known:
             uris,
         )
 
-    def _among(self, rows: pl.LazyFrame, uris: Sequence[str]) -> set[str]:
+    def _among(self, rows: Callable[[], pl.LazyFrame], uris: Sequence[str]) -> set[str]:
         if not uris:
             return set()
         asked = pl.DataFrame({"uri": list(dict.fromkeys(uris))}, schema={"uri": pl.String})
         asked = asked.with_columns(self._keys.posts(asked["uri"]).alias("post"))
-        found = rows.select("post").join(asked.lazy(), on="post").select("uri")
-        return set(found.collect()["uri"])
+        found = self._tables.read(
+            lambda: rows().select("post").join(asked.lazy(), on="post").select("uri")
+        )
+        return set(found["uri"])
 
 
 class Store:
@@ -105,21 +102,17 @@ class Store:
         not this store's, when a newer program made the store, or when demo and real would mix.
         """
         tables = Tables(resolved(location or store_location()))
-        if tables.local and (odd := sorted(UNSUPPORTED & set(tables.location))):
-            raise StoreError(
-                f"The store cannot lie in {tables.location}: its tables cannot be read with"
-                f" {' '.join(odd)} in a folder's name. Name another folder in AFTERSHOCK_STORE."
-            )
+        check_place(tables)
         existing = tables.existing()
         if not existing and not create:
             raise StoreError(
                 f"There is no store at {tables.location} yet. Bring posts in with"
                 " `aftershock import FILE`, or look around with `aftershock demo`."
             )
-        keys = Keys(DEMO_SALT if demo else salt or _salt(tables, existing))
+        keys = Keys(DEMO_SALT if demo else salt or salt_of(tables, existing))
         if len(existing) < len(TABLES):
-            _create(tables, keys, demo=demo)
-        _admit(tables, keys, demo=demo)
+            create_tables(tables, keys, demo=demo)
+        admit(tables, keys, demo=demo)
         return cls(tables, keys, demo=demo)
 
     # Keys
@@ -145,6 +138,12 @@ class Store:
         Posts come in every state; what is shown or exported goes through `visible()`.
         """
         return self._tables.scan(table)
+
+    def read(self, query: Callable[[], pl.LazyFrame]) -> pl.DataFrame:
+        """Collect what `query` makes of this store's scans; made again, once, when a purge has
+        just cleared a file away. Every reader goes through here, so that none sees an error of the
+        disk but as a StoreError."""
+        return self._tables.read(query)
 
     def visible(self) -> pl.LazyFrame:
         """The posts that may be shown and exported: neither hidden nor gone."""
@@ -288,22 +287,22 @@ class Store:
         post. An empty text is given too: the scorer decides what that is.
         """
         for days in self._day_portions():
-            kept = holds(days)
-            live = self.visible().filter(kept)
-            todo = live.select("post", "day", "text_hash")
-            if not rescore:
-                seen = self.scan("scores").filter(
-                    kept, pl.col("scorer") == scorer, pl.col("case") == ""
-                )
-                todo = todo.join(
-                    seen.select("post", "day", text_hash="input_hash"),
-                    on=["post", "day", "text_hash"],
-                    how="anti",
-                )
-            keys = todo.select("post").collect()
-            if keys.height:
-                found = live.select(_WORK).join(keys.lazy(), on="post", how="semi").collect()
-                yield from found.iter_slices(ROWS_AT_ONCE)
+            found = self.read(partial(self._todo, holds(days), scorer, rescore=rescore))
+            yield from found.iter_slices(ROWS_AT_ONCE)
+
+    def _todo(self, kept: pl.Expr, scorer: str, *, rescore: bool) -> pl.LazyFrame:
+        live = self.visible().filter(kept)
+        if rescore:
+            return live.select(_WORK)
+        seen = self.scan("scores").filter(kept, pl.col("scorer") == scorer, pl.col("case") == "")
+        todo = live.select("post", "day", "text_hash").join(
+            seen.select("post", "day", text_hash="input_hash"),
+            on=["post", "day", "text_hash"],
+            how="anti",
+        )
+        # Which posts, before their texts are read: mostly there are none.
+        keys = self.read(lambda: todo.select("post"))
+        return live.select(_WORK).join(keys.lazy(), on="post", how="semi")
 
     def waiting(self, case: str, query_hash: str, scorer: str) -> int:
         """How many live posts of the case (own or taken) have no score for their present text."""
@@ -334,8 +333,12 @@ class Store:
                 posts.blocked(self._tables), left_on="post", right_on="key", how="anti"
             )
             days = allowed["day"].unique().to_list()
-            gone = self.scan("posts").filter(holds(days), pl.col("state") == "gone")
-            wiped = pl.col("post").is_in(gone.select("post").collect()["post"].implode())
+            gone = self.read(
+                lambda: (
+                    self.scan("posts").filter(holds(days), pl.col("state") == "gone").select("post")
+                )
+            )
+            wiped = pl.col("post").is_in(gone["post"].implode())
             allowed = allowed.with_columns(
                 input_hash=pl.when(~wiped).then(pl.col("input_hash")),
             )
@@ -377,63 +380,3 @@ class Store:
         Returns rows_wiped, files_before, files_after and, on a local disk, bytes_freed.
         """
         return maintain.maintain(self._tables, now or datetime.now(UTC), purge=purge)
-
-
-def _salt(tables: Tables, existing: Sequence[str]) -> bytes:
-    path = salt_path()
-    if tables.local and path.resolve().is_relative_to(tables.location):
-        raise StoreError(
-            f"The salt {path} would lie inside the store {tables.location}: whoever copies the"
-            " store would copy the salt. Name a file elsewhere in AFTERSHOCK_SALT."
-        )
-    salt = read_salt(path)
-    if salt is None and existing:
-        raise StoreError(
-            f"The store {tables.location} is there, but its salt {path} is missing. Restore it from"
-            " the backup, or name it in AFTERSHOCK_SALT; a new salt would store every post twice."
-        )
-    return salt or make_salt(path)
-
-
-def _create(tables: Tables, keys: Keys, *, demo: bool) -> None:
-    """Make the tables that are not there yet: all of them, or what a killed creation left out."""
-    if tables.local:
-        with tables.sentences("created"):
-            Path(tables.location).mkdir(parents=True, exist_ok=True)
-    description = {"schema": SCHEMA_VERSION, "salt": keys.fingerprint, "demo": demo}
-    with tables.lock() if tables.local else nullcontext():
-        existing = tables.existing()
-        if existing:
-            _admit(tables, keys, demo=demo, among=existing)
-        for name in TABLES:
-            if name not in existing:
-                tables.create(name, description)
-
-
-def _admit(tables: Tables, keys: Keys, *, demo: bool, among: Sequence[str] = ("blocked",)) -> None:
-    """Refuse a store that this program, this salt or this mode does not go with.
-
-    Every table carries the same description; `blocked` is the one that opens fastest.
-    """
-    found = tables.description(among[0])
-    version = found.get("schema")
-    if not isinstance(version, int) or version > SCHEMA_VERSION:
-        raise StoreError(
-            f"The store {tables.location} was made by a newer Aftershock (schema {version}, this"
-            f" one knows {SCHEMA_VERSION}): update Aftershock."
-        )
-    if bool(found.get("demo")) != demo:
-        kind = "the demo's invented posts" if found.get("demo") else "real posts"
-        raise StoreError(
-            f"The store {tables.location} holds {kind}, and the two are never mixed."
-            " Name another folder in AFTERSHOCK_STORE."
-        )
-    if found.get("salt") != keys.fingerprint:
-        raise StoreError(
-            f"The store {tables.location} was made with another salt than the one in"
-            f" {salt_path()} (its fingerprint is {keys.fingerprint}, the store's is"
-            f" {found.get('salt')}). Restore the right salt file from the backup, or name it in"
-            " AFTERSHOCK_SALT."
-        )
-    for step in range(version, SCHEMA_VERSION):
-        MIGRATIONS[step](tables)

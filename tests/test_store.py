@@ -797,7 +797,7 @@ from storing import SALT, raw, write
 place, name, lock = sys.argv[1:]
 store = Store.open(place, salt=SALT)
 if lock == "unlocked":  # as on an object store, where optimistic commits are all there is
-    store._tables._lock = None
+    store._tables._lock._lock = None
 for n in range(6):
     write(store, *[raw(f"{name}-{n}-{i}") for i in range(20)], raw("shared", at=None))
 """

@@ -199,6 +199,7 @@ def test_delta_lakes_defaults_would_leave_the_text_in_the_log(tmp_path: Path) ->
     write_deltalake(place, arrow(pl.DataFrame({"post": ["a"], "text": [TEXT]})))
     table = DeltaTable(place)
     table.update({"text": "NULL"}, predicate="post = 'a'")
+    time.sleep(0.01)  # vacuum spares what was removed within the same millisecond
     table.vacuum(0, dry_run=False, enforce_retention_duration=False)
     assert all("_delta_log" in name for name in traces(place, ["Quagmirestart"])["Quagmirestart"])
 

@@ -1,0 +1,91 @@
+"""Opening a store: its salt, its tables, and whether this program and it go together.
+
+Refuses what does not fit, completes a creation that was killed, brings an older store up to date.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextlib import nullcontext
+from pathlib import Path
+
+from store.keys import Keys, StoreError, make_salt, read_salt
+from store.location import salt_path
+from store.merge import Tables
+from store.schema import SCHEMA_VERSION, TABLES
+
+# From an older schema version to the next one. A step has to be repeatable: it may be killed.
+MIGRATIONS: dict[int, Callable[[Tables], None]] = {}
+# In a local path deltalake 1.6.6 takes %20 for a blank and panics on brackets, bars and carets;
+# polars takes a folder a=b for a partition.
+UNSUPPORTED = set("[]^|\\%=")
+
+
+def check_place(tables: Tables) -> None:
+    """Raise StoreError for a folder whose name Delta Lake cannot use."""
+    if tables.local and (odd := sorted(UNSUPPORTED & set(tables.location))):
+        raise StoreError(
+            f"The store cannot lie in {tables.location}: its tables cannot be read with"
+            f" {' '.join(odd)} in a folder's name. Name another folder in AFTERSHOCK_STORE."
+        )
+
+
+def salt_of(tables: Tables, existing: Sequence[str]) -> bytes:
+    """The salt of this store, made if the store is not there yet."""
+    path = salt_path()
+    if tables.local and path.resolve().is_relative_to(tables.location):
+        raise StoreError(
+            f"The salt {path} would lie inside the store {tables.location}: whoever copies the"
+            " store would copy the salt. Name a file elsewhere in AFTERSHOCK_SALT."
+        )
+    salt = read_salt(path)
+    if salt is None and existing:
+        raise StoreError(
+            f"The store {tables.location} is there, but its salt {path} is missing. Restore it from"
+            " the backup, or name it in AFTERSHOCK_SALT; a new salt would store every post twice."
+        )
+    return salt or make_salt(path)
+
+
+def create_tables(tables: Tables, keys: Keys, *, demo: bool) -> None:
+    """Make the tables that are not there yet: all of them, or what a killed creation left out."""
+    if tables.local:
+        with tables.sentences("created"):
+            Path(tables.location).mkdir(parents=True, exist_ok=True)
+    description = {"schema": SCHEMA_VERSION, "salt": keys.fingerprint, "demo": demo}
+    with tables.lock() if tables.local else nullcontext():
+        existing = tables.existing()
+        if existing:
+            admit(tables, keys, demo=demo, among=existing)
+        for name in TABLES:
+            if name not in existing:
+                tables.create(name, description)
+
+
+def admit(tables: Tables, keys: Keys, *, demo: bool, among: Sequence[str] = ("blocked",)) -> None:
+    """Refuse a store that this program, this salt or this mode does not go with.
+
+    Every table carries the same description; `blocked` is the one that opens fastest.
+    """
+    found = tables.description(among[0])
+    version = found.get("schema")
+    if not isinstance(version, int) or version > SCHEMA_VERSION:
+        raise StoreError(
+            f"The store {tables.location} was made by a newer Aftershock (schema {version}, this"
+            f" one knows {SCHEMA_VERSION}): update Aftershock."
+        )
+    if bool(found.get("demo")) != demo:
+        kind = "the demo's invented posts" if found.get("demo") else "real posts"
+        raise StoreError(
+            f"The store {tables.location} holds {kind}, and the two are never mixed."
+            " Name another folder in AFTERSHOCK_STORE."
+        )
+    if found.get("salt") != keys.fingerprint:
+        raise StoreError(
+            f"The store {tables.location} was made with another salt than the one in"
+            f" {salt_path()} (its fingerprint is {keys.fingerprint}, the store's is"
+            f" {found.get('salt')}). Restore the right salt file from the backup, or name it in"
+            " AFTERSHOCK_SALT."
+        )
+    for step in range(version, SCHEMA_VERSION):
+        MIGRATIONS[step](tables)
