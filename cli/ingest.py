@@ -87,8 +87,10 @@ def ingest(
             key = (batch.collector, batch.reading.source, batch.reading.unit)
             unit = units.get(key)
             if unit is None:
+                # Nothing of it is stored yet, though its first batch may be its last as well.
+                begun = Reading(batch.reading.unit, batch.reading.source, batch.reading.host)
                 unit = units[key] = Unit(
-                    uuid.uuid4().hex, batch.collector, datetime.now(UTC), cursor, batch.reading
+                    uuid.uuid4().hex, batch.collector, datetime.now(UTC), cursor, begun
                 )
                 log(unit)
             rows = match(batch.posts, cases, matched=matched, taken=batch.taken)

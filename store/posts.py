@@ -351,9 +351,14 @@ def forget(tables: Tables, keys: Collection[str], now: datetime) -> int:
         found = tables.read(lambda: _blocked_posts(tables, wanted["key"]))
         stop = pl.concat([wanted, found.select(key="post")]).unique()
         _block(tables, stop.join(wanted, on="key", how="anti"), now)
-        for name in ("scores", "matches", "checks", "labels", "times"):
-            tables.delete(name, found)
-        return tables.delete("posts", found)
+        return _delete(tables, found)
+
+
+def _delete(tables: Tables, found: pl.DataFrame) -> int:
+    """Delete every row of these posts (post, day), last those of the posts themselves."""
+    for name in ("scores", "matches", "checks", "labels", "times"):
+        tables.delete(name, found)
+    return tables.delete("posts", found)
 
 
 def _block(tables: Tables, keys: pl.DataFrame, now: datetime) -> None:
@@ -387,15 +392,18 @@ def _rows_of(tables: Tables, name: str, keys: pl.Series) -> pl.DataFrame:
 
 
 def erase_blocked(tables: Tables, rows: pl.DataFrame, seen: int) -> pl.Series:
-    """Take out again those of these posts (post, author), just stored, that were blocked after
+    """Take out again those of these posts (post, day, author), just stored, that were blocked after
     version `seen` of the blocks; returns their keys."""
     if tables.version("blocked") == seen:
         return pl.Series("post", [], pl.String)
     stop = blocked(tables)["key"].implode()
-    late = rows.filter(pl.col("post").is_in(stop) | pl.col("author").is_in(stop))["post"].unique()
-    if len(late):
-        forget(tables, late.to_list(), datetime.now(UTC))
-    return late
+    late = rows.filter(pl.col("post").is_in(stop) | pl.col("author").is_in(stop))
+    if late.height:
+        # By where they were put: whoever forgot them may have deleted the post, and our match of it
+        # came in afterwards. Blocked by their own keys too, for scorers, who know no author.
+        _block(tables, late.select(key="post"), datetime.now(UTC))
+        _delete(tables, late.select("post", "day"))
+    return late["post"]
 
 
 def erase_scored(tables: Tables, rows: pl.DataFrame, seen: Mapping[str, int]) -> None:

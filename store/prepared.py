@@ -125,7 +125,9 @@ def apply(tables: Tables, batch: Prepared) -> Written:
     placed, new, refused = posts.store(tables, batch.posts)
     kept = placed.join(batch.matches, on="post", how="semi")
     posts.add_matches(tables, batch.matches.join(placed, on="post"))
-    late = posts.erase_blocked(tables, batch.posts.join(placed, on="post", how="semi"), seen)
+    late = posts.erase_blocked(
+        tables, placed.join(batch.posts.select("post", "author"), on="post"), seen
+    )
     wiped = posts.wipe(tables, batch.gone["key"].to_list(), batch.at)
     posts.hide(tables, batch.hidden["key"].to_list(), batch.at)
     posts.restore(tables, batch.back["key"].to_list(), batch.at)

@@ -311,12 +311,12 @@ def test_a_post_deleted_while_it_waits_is_wiped(place: str) -> None:
 
 def test_who_is_forgotten_is_forgotten_in_the_spool_too(place: str) -> None:
     opened = Store.open(place, salt=SALT)
-    spool = spooled(opened, raw("a", author="Leaver"), raw("b"), raw("c", author="Leaver"))
+    spool = spooled(opened, raw("a", author="Leaver"), raw("b"), raw("left", author="Leaver"))
     ready = full_batch()
     spool.put(prepare(*ready, opened._keys, datetime.now(UTC), lambda rest: rest.clear()))
     leaver = opened.author_key("reddit", "Leaver")
     opened.forget([leaver, opened.key("reddit:t3_a")])
-    wanted = [leaver, "words of c", "t3_c", "words in waiting"]
+    wanted = [leaver, "words of left", "t3_left", "words in waiting"]
     assert traces(spool.folder, wanted) == {}
     opened.drain()
     assert stored(opened)["uri"].sort().to_list() == ["reddit:t3_b", "reddit:t3_c"]
