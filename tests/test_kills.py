@@ -2,16 +2,30 @@
 
 from __future__ import annotations
 
+import os
 import random
+import signal
 import time
 from collections import Counter
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
-from killing import OPERATIONS, SALT, Killer, Truth, held, matched, new_store, orphans
+from killing import OPERATIONS, Killer, Truth, held, matched, new_store, orphans, row, word
 from searching import traces
-from storing import count_cells, counted, score_all, stored
+from storing import (
+    SALT,
+    batch,
+    count_cells,
+    counted,
+    frame,
+    matches,
+    process,
+    score_all,
+    stored,
+)
 
+from store.prepared import prepare
 from store.tables import Store
 
 
@@ -113,3 +127,70 @@ def test_two_hundred_kills_are_healed_by_running_again(tmp_path: Path) -> None:
                 break
     print("kills landed by operation:", dict(landed), landed.total())
     assert landed.total() >= 200
+
+
+CUT = """
+import os, signal, sys
+import killing
+from store import posts
+from store.tables import Store
+from storing import SALT
+add, calls = posts.add_matches, []
+def cut(*rows):
+    calls.append(1)
+    if len(calls) == 2:  # the first batch brings no new posts
+        os.kill(os.getpid(), signal.SIGKILL)
+    add(*rows)
+posts.add_matches = cut
+killing.do_import(Store.open(sys.argv[1], salt=SALT), 1, print)
+"""
+
+
+def test_an_import_cut_between_posts_and_matches_is_healed_by_the_same_file(tmp_path: Path) -> None:
+    place = str(tmp_path / "store")
+    truth = new_store(place)
+    with process(CUT, place) as cut:
+        assert cut.wait(60) == -signal.SIGKILL
+    store = Store.open(place, salt=SALT)
+    new = held(store).keys() - matched(store)
+    assert new  # posts without a match: in no figure
+    assert not new & set(store.scored().collect()["post"])
+    with Killer() as killer:
+        assert not killer.run(place, "import", 1).landed
+    _, become = OPERATIONS["import"]
+    become(truth, 1)
+    check(store, truth)
+    status = stored(store, "runs").sort("started_at").select("status", "kept", "new").rows()
+    assert [run[0] for run in status] == ["running", "done"]
+    assert status[0][1:] == (0, 0)  # what was never finished claims nothing
+
+
+SCRUBBED = """
+import os, signal, sys
+from pathlib import Path
+from store.tables import Store
+from storing import SALT
+store = Store.open(sys.argv[1], salt=SALT)
+Path.rename = lambda *_: os.kill(os.getpid(), signal.SIGKILL)
+store.forget([store.key("reddit:t1_s001x0"), store.key("reddit:t1_s001x1")])
+"""
+
+
+def test_a_forget_cut_while_it_clears_the_spool_clears_it_when_run_again(tmp_path: Path) -> None:
+    place = str(tmp_path / "store")
+    store = Store.open(place, salt=SALT)
+    posts = frame([row(f"s001x{n}", 1, "newcomer") for n in range(3)])
+    ready = prepare(
+        batch(posts), matches(posts), store._keys, datetime.now(UTC), lambda rest: rest.clear()
+    )
+    store._spool.put(ready)
+    with process(SCRUBBED, place) as cut:
+        assert cut.wait(60) == -signal.SIGKILL
+    words = [word("s001x0", 1), word("s001x1", 1)]
+    assert traces(store._spool.folder, words).keys() == set(words)
+    for draft in store._spool.folder.glob(".draft-*"):
+        os.utime(draft, (0, 0))
+    store.forget([store.key("reddit:t1_s001x0"), store.key("reddit:t1_s001x1")])
+    assert traces(place, words) == {}
+    store.drain()
+    assert [text for text, _ in held(store).values()] == [word("s001x2", 1)]

@@ -321,3 +321,30 @@ def test_who_is_forgotten_is_forgotten_in_the_spool_too(place: str) -> None:
     opened.drain()
     assert stored(opened)["uri"].sort().to_list() == ["reddit:t3_b", "reddit:t3_c"]
     assert stored(opened, "matches").height == stored(opened, "checks").height == 2
+
+
+FULL_DISK = """
+import resource, signal, sys
+import store.lock
+from store.tables import Store, StoreError
+from storing import SALT, raw, write
+store.lock.LOCK_SECONDS = 0.2
+opened = Store.open(sys.argv[1], salt=SALT)
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, (2_000, resource.RLIM_INFINITY))
+try:
+    write(opened, *[raw(n) for n in range(500)])
+except StoreError as error:
+    print(type(error).__name__, error)
+"""
+
+
+def test_a_disk_too_full_for_the_spool_is_a_sentence_and_leaves_nothing_half_done(
+    place: str, held: subprocess.Popen[str]
+) -> None:
+    with process(FULL_DISK, place) as full:
+        said = full.communicate(timeout=60)[0]
+    assert said.startswith("StoreError ")
+    assert f"{place}/spool" in said
+    assert "run the same command again" in said.lower()
+    assert list(Path(place, "spool").iterdir()) == []
