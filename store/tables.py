@@ -130,8 +130,8 @@ class Store:
         return self._tables.scan(table)
 
     def read(self, query: Callable[[], pl.LazyFrame]) -> pl.DataFrame:
-        """Collect what `query` makes of this store's scans; made again, once, when a purge has
-        just cleared a file away. Every reader goes through here, so that none sees an error of the
+        """Collect what `query` makes of this store's scans; made again when a purge has just
+        cleared a file away. Every reader goes through here, so that none sees an error of the
         disk but as a StoreError."""
         return self._tables.read(query)
 
