@@ -30,6 +30,7 @@ from store.schema import TABLES
 T = TypeVar("T")
 
 TRIES = 25
+LOOKS = 5
 ROWS_A_MERGE = 50_000
 DAYS_A_MERGE = 200
 KEYS_A_PREDICATE = 1_000
@@ -158,16 +159,19 @@ class Tables:
         ).select(schema.names())
 
     def read(self, query: Callable[[], pl.LazyFrame]) -> pl.DataFrame:
-        """The result of a query over scans. Made again, once, when a file it needs has vanished:
-        a purge may clear away what a scan of a moment ago still names."""
+        """The result of a query over scans. Made again, quietly, when a file it needs has vanished:
+        a purge may clear away what a scan of a moment ago still names. It goes from table to table,
+        so a query over three of them may meet it more than once.
+        """
         with self.sentences("read"):
-            try:
-                return query().collect()
-            except (OSError, pl.exceptions.PolarsError) as error:
-                if not vanished(error):
-                    raise
-                self._snapshots.clear()
-                return query().collect()
+            for _ in range(LOOKS - 1):
+                try:
+                    return query().collect()
+                except (OSError, pl.exceptions.PolarsError) as error:
+                    if not vanished(error):
+                        raise
+                    self._snapshots.clear()
+            return query().collect()
 
     def partitions(self, name: str) -> pl.DataFrame:
         """How many rows and files each partition holds, from the log alone: value, rows, files."""
@@ -262,13 +266,19 @@ class Tables:
             )
         return done
 
-    def update(self, name: str, found: pl.DataFrame, updates: Mapping[str, str]) -> int:
-        """Set columns of the rows with these `post` and partition values; returns how many."""
+    def update(
+        self, name: str, found: pl.DataFrame, updates: Mapping[str, str], when: str = "TRUE"
+    ) -> int:
+        """Set columns of the rows with these `post` and partition values; returns how many.
+
+        `when` restricts it to what still holds at the commit; it stays in the log, so it may name
+        no value that a person could be known by.
+        """
         return self._by_key(
             name,
             found,
             lambda table, where: table.update(
-                dict(updates), predicate=where, writer_properties=WRITER
+                dict(updates), predicate=f"{where} AND {when}", writer_properties=WRITER
             )["num_updated_rows"],
         )
 
