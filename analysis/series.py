@@ -50,7 +50,6 @@ FIGURES = (
 )
 
 SUBJECT = ("case", "query_hash", "scorer")
-CLUSTERS_AT_ONCE = 1_000_000
 _NO_TALLY = pl.DataFrame(
     schema={
         **dict.fromkeys(SUBJECT, pl.String()),
@@ -135,8 +134,7 @@ def window_part(scored: pl.DataFrame) -> Part:
 def window_of(parts: Iterable[Part], *, min_n: int = MIN_N) -> dict[str, Any]:
     """`window` of all posts together whose parts, in any order, these are: no post in two of them.
 
-    Clusters run across the parts. They are summed up a share of them at a time, by their hash,
-    which changes no sum and bounds what a grouping of all of them would take.
+    Clusters run across the parts.
     """
     tallies, voices = [_NO_TALLY], [_NO_VOICES]
     for part in parts:
@@ -144,25 +142,16 @@ def window_of(parts: Iterable[Part], *, min_n: int = MIN_N) -> dict[str, Any]:
         voices.append(part.voices)
     tally, everyone = pl.concat(tallies), pl.concat(voices)
     _one_subject(tally)
-    shares = max(1, -(-everyone.height // CLUSTERS_AT_ONCE))
-    found = tally.select(pl.exclude(SUBJECT).sum())
-    for kind, ids in CLUSTERS.items():
-        parted = [
-            _cluster_sums(everyone.filter(pl.col(ids[0]) % shares == share), kind)
-            for share in range(shares)
-        ]
-        found = found.hstack(pl.concat(parted).sum())
-    return _figures(found, [], min_n).row(0, named=True)
-
-
-def _cluster_sums(voices: pl.DataFrame, kind: str) -> pl.DataFrame:
-    """The sums over these clusters in one row; none at all where there are no posts."""
-    posts = voices.with_columns(
-        all=pl.lit(0),
-        neg=(pl.col("balance") == 1).cast(pl.Int64),
-        pos=(pl.col("balance") == -1).cast(pl.Int64),
+    posts = everyone.with_columns(
+        all=pl.lit(0, pl.Int8),
+        neg=(pl.col("balance") == 1).cast(pl.Int8),
+        pos=(pl.col("balance") == -1).cast(pl.Int8),
     )
-    return clusters(posts, ["all"], kind, tuple(interval.TOTALS)).drop("all")
+    found = tally.select(pl.exclude(SUBJECT).sum())
+    for kind in CLUSTERS:
+        sums = clusters(posts, ["all"], kind, tuple(interval.TOTALS)).drop("all")
+        found = found.hstack(sums.sum())
+    return _figures(found, [], min_n).row(0, named=True)
 
 
 def weights(cells: pl.DataFrame, *, via: Collection[str] = HEADLINE) -> dict[str, float]:
