@@ -22,7 +22,7 @@ from store.portions import Stretch, stretches
 from store.schema import CELL_KEY, CELLS, SCORED
 
 INPUTS = ("posts", "matches", "scores")
-ROWS_AT_ONCE = 200_000  # of posts with matches and scores as they are read: some 300 bytes each
+ROWS_AT_ONCE = 100_000  # of posts with matches and scores as they are read: some 300 bytes each
 COMPACT_AT_ONCE = 1_000_000  # of rows in the shape in which cells are made of them
 
 
@@ -71,15 +71,14 @@ def scored(
         posts = posts.filter(pl.col("at") >= since)
     if until is not None:
         posts = posts.filter(pl.col("at") < until)
+    # Posts first: only they know their hour, and of a busy day a few hours are read at a time.
+    kept = posts.select(
+        "post", "day", "at", "created_at", "author", "root", "source", "state", "text_hash"
+    )
     return (
-        matches.join(scores.rename({"case": "_for"}), on=["post", "day"])
+        kept.join(matches.drop("root_known"), on=["post", "day"])
+        .join(scores.rename({"case": "_for"}), on=["post", "day"])
         .filter((pl.col("_for") == "") | (pl.col("_for") == pl.col("case")))
-        .join(
-            posts.select(
-                "post", "day", "at", "created_at", "author", "root", "source", "state", "text_hash"
-            ),
-            on=["post", "day"],
-        )
         .filter((pl.col("state") == "gone") | (pl.col("input_hash") == pl.col("text_hash")))
         .select(SCORED.names())
     )
