@@ -22,8 +22,8 @@ from store.portions import Stretch, stretches
 from store.schema import CELL_KEY, CELLS, SCORED
 
 INPUTS = ("posts", "matches", "scores")
-ROWS_AT_ONCE = 100_000  # of posts with matches and scores as they are read: some 300 bytes each
-COMPACT_AT_ONCE = 1_000_000  # of rows in the shape in which cells are made of them
+READ_AT_ONCE = 100_000  # of posts with matches and scores as they are read: some 300 bytes each
+ROWS_AT_ONCE = 400_000  # of rows in the shape in which cells are made of them
 
 
 class CellsMoved(StoreBusy):
@@ -110,7 +110,7 @@ def waiting(tables: Tables, case: str, query_hash: str, scorer: str) -> int:
             .select(pl.len())
         )
 
-    parts = stretches(tables, ROWS_AT_ONCE)
+    parts = stretches(tables, READ_AT_ONCE)
     return sum(int(tables.read(partial(rows, part)).item()) for part in parts)
 
 
@@ -137,7 +137,7 @@ def scored_portions(
             until=stretch.until,
         ).filter(pl.col("via").is_in(list(via)), pl.col("source").is_in(list(sources)))
 
-    for stretch in stretches(tables, ROWS_AT_ONCE, since, until):
+    for stretch in stretches(tables, READ_AT_ONCE, since, until):
         yield tables.read(partial(rows, stretch))
 
 
@@ -306,7 +306,7 @@ def _rows(
     parts = [compact(pl.DataFrame(schema=SCORED))]
     for week in weeks:
         start = datetime.combine(week, time(), UTC)
-        for part in stretches(tables, ROWS_AT_ONCE, start, start + timedelta(days=7)):
+        for part in stretches(tables, READ_AT_ONCE, start, start + timedelta(days=7)):
             read = partial(scored, tables, since=part.since, until=part.until)
             parts.append(compact(tables.read(read)))
     return pl.concat(parts)
@@ -323,7 +323,7 @@ def _portions(tables: Tables, weeks: Sequence[date]) -> Iterator[list[date]]:
     portion: list[date] = []
     held = 0
     for week in weeks:
-        if portion and held + sizes.get(week, 0) > COMPACT_AT_ONCE:
+        if portion and held + sizes.get(week, 0) > ROWS_AT_ONCE:
             yield portion
             portion, held = [], 0
         portion.append(week)
