@@ -169,7 +169,9 @@ def clusters(
     shares = max(1, -(-posts.height // CLUSTERS_AT_ONCE))
     first = pl.col(CLUSTERS[kind][0])
     parts = [
-        _clusters(posts.filter(first % shares == share) if shares > 1 else posts, by, kind, measures)
+        _clusters(
+            posts.filter(first % shares == share) if shares > 1 else posts, by, kind, measures
+        )
         for share in range(shares)
     ]
     return pl.concat(parts).group_by(by).sum() if shares > 1 else parts[0]

@@ -50,6 +50,14 @@ FIGURES = (
 )
 
 SUBJECT = ("case", "query_hash", "scorer")
+# The sums that figures are made of; those of a mean compound's interval are kept for later.
+USED = (
+    "sum_compound",
+    *(f"{kind}_nn" for kind in CLUSTERS),
+    *(f"{kind}_{s}_{m}" for kind in CLUSTERS for m in interval.TOTALS for s in ("ny", "yy")),
+)
+# The columns of cells that `series` and `weights` read.
+COLUMNS = (*SUBJECT, "source", "via", "lang", "width", "start", *COUNTS, *USED)
 _NO_TALLY = pl.DataFrame(
     schema={
         **dict.fromkeys(SUBJECT, pl.String()),
@@ -74,8 +82,9 @@ def series(
 ) -> pl.DataFrame:
     """One row for each bucket that has cells (and each source, if asked), sorted by start.
 
-    In: cells of one case, query and scorer; `sources`, `langs` None for all; `since` inclusive and
-    `until` exclusive, both of the bucket's start (UTC). Out: start, [source], the counts n, n_neg,
+    In: cells (COLUMNS of them) of one case, query and scorer; `sources`, `langs` None for all;
+    `since` inclusive and `until` exclusive, of the bucket's start (UTC). Out: start, [source], the
+    counts n, n_neg,
     n_neu, n_pos, the shares (0..1) neg_share, neu_share, pos_share with neg_lo, neg_hi, pos_lo,
     pos_hi, mean_compound (-1..1), balance = 100 * (neg_share - pos_share) in points, up is worse,
     with balance_lo, balance_hi and its standard error balance_se; n_not_scored = n_language +
@@ -99,7 +108,7 @@ def series(
     if until is not None:
         chosen = chosen.filter(pl.col("start") < until)
     by = ["start", "source"] if by_source else ["start"]
-    return _figures(chosen.group_by(by).agg(pl.col(*COUNTS, *SUMS).sum()), by, min_n).sort(by)
+    return _figures(chosen.group_by(by).agg(pl.col(*COUNTS, *USED).sum()), by, min_n).sort(by)
 
 
 def window(scored: pl.DataFrame, *, min_n: int = MIN_N) -> dict[str, Any]:

@@ -72,11 +72,11 @@ def scored(
     if until is not None:
         posts = posts.filter(pl.col("at") < until)
     # Posts first: only they know their hour, and of a busy day a few hours are read at a time.
-    kept = posts.select(
+    first = posts.select(
         "post", "day", "at", "created_at", "author", "root", "source", "state", "text_hash"
     )
     return (
-        kept.join(matches.drop("root_known"), on=["post", "day"])
+        first.join(matches.drop("root_known"), on=["post", "day"])
         .join(scores.rename({"case": "_for"}), on=["post", "day"])
         .filter((pl.col("_for") == "") | (pl.col("_for") == pl.col("case")))
         .filter((pl.col("state") == "gone") | (pl.col("input_hash") == pl.col("text_hash")))
