@@ -261,16 +261,15 @@ def write_posts(
     """
     kept: list[pl.Series] = []
     rows = 0
+    keep = None if chosen.get("share") else kept.append
     with _refusals(path), Draft(path) as draft:
-        file = sheet(draft, path.suffix.lower())
-        keep = None if chosen.get("share") else kept.append
-        for frame in posts_portions(store, **chosen, keep=keep):
-            if frame.height:
-                file.add(frame)
-                rows += frame.height
+        with sheet(draft, path.suffix.lower()) as file:
+            for frame in posts_portions(store, **chosen, keep=keep):
+                if frame.height:
+                    file.add(frame)
+                    rows += frame.height
         if not rows:
             return None
-        file.end()
         keys = pl.concat(kept).to_list() if kept else []
         return _placed(store, draft, manifest, rows, keys)
 
