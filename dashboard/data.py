@@ -331,6 +331,18 @@ def in_threads(about: Subject, choice: Choice) -> int:
     return _scored_via(about, choice, "thread")
 
 
+def counted(about: Subject, choice: Choice) -> int:
+    """Posts of the window that were looked at by the scorer, scored or not, threads included."""
+    looked_at = pl.sum_horizontal(
+        pl.col("n", "n_language", "n_too_long", "n_marker", "n_displaced").sum()
+    )
+    days = cells(about).filter(
+        pl.col("source").is_in(choice.sources),
+        pl.col("start").is_between(choice.since, choice.until, closed="left"),
+    )
+    return int(days.select(looked_at).item())
+
+
 def _scored_via(about: Subject, choice: Choice, via: str) -> int:
     return int(
         cells(about)
