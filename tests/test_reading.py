@@ -6,6 +6,7 @@ import hashlib
 import random
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -113,7 +114,7 @@ def test_stretches_hold_every_post_once_and_cut_only_at_hours(filled: Store) -> 
     since, until = FORTNIGHT
     for rows in (1, 3, 10, 1000):
         found = filled.stretches(rows, since, until)
-        assert all(a.until <= b.since for a, b in zip(found, found[1:], strict=False))
+        assert all(a.until <= b.since for a, b in pairwise(found))
         inside = [
             filled.visible().filter(*stretch.holds()).select("at").collect()["at"]
             for stretch in found
@@ -232,7 +233,7 @@ def truncated(home, aftershock) -> Callable[..., Any]:
     file = home.folder / "posts.csv"
     lines = [f"reddit:t3_{n},reddit,tootle is bad {n},2025-05-09T12:00:00Z" for n in range(3)]
     file.write_text("\n".join(["uri,source,text,at", *lines]) + "\n")
-    ended = aftershock("import", file, "--case", "tootle")
+    ended = aftershock("import", file, "--map", "uri=uri,source=source,text=text,at=at")
     assert ended.code == 0, ended.err
     assert aftershock("score").code == 0
 
