@@ -26,7 +26,7 @@ from dashboard.data import Subject
 from store.export import csv_bytes, posts_frame, posts_portions, write_posts
 from store.schema import CELL_KEY
 from store.tables import Store, StoreError
-from tests.storing import CASE, QUERY, SCORER, START, score_all, write
+from tests.storing import CASE, QUERY, SCORER, START, raw, score_all, write
 from tests.test_series import frame, many
 
 FORTNIGHT = (START - timedelta(days=1), START + timedelta(days=13))
@@ -57,8 +57,6 @@ def filled(home) -> Store:
                 "likes": chance.randrange(20),
             }
         )
-    from tests.storing import raw  # noqa: PLC0415
-
     write(store, *(raw(number, **row) for number, row in enumerate(rows)))
     score_all(store)
     return store
@@ -244,7 +242,7 @@ def truncated(home, aftershock) -> Callable[..., Any]:
     return cut
 
 
-@pytest.mark.parametrize("table", ["posts", "matches", "scores", "cells", "runs"])
+@pytest.mark.parametrize("table", ["posts", "scores", "cells"])
 def test_a_truncated_file_is_a_sentence_in_every_command(
     truncated, home, aftershock, table: str
 ) -> None:
@@ -253,7 +251,7 @@ def test_a_truncated_file_is_a_sentence_in_every_command(
         ("export", "posts", "--case", "tootle", "-o", home.folder / "p.csv"): table != "cells",
         ("export", "series", "--case", "tootle", "-o", home.folder / "s.csv"): True,
         ("score",): table in {"posts", "scores"},
-        ("case", "test", "tootle"): table in {"posts", "matches"},
+        ("case", "test", "tootle"): table == "posts",
     }
     for words, fails in commands.items():
         ended = aftershock(*words)
@@ -264,7 +262,7 @@ def test_a_truncated_file_is_a_sentence_in_every_command(
     assert not (home.folder / "s.csv").exists()
 
 
-@pytest.mark.parametrize("table", ["posts", "matches", "cells", "runs"])
+@pytest.mark.parametrize("table", ["posts", "cells"])
 def test_a_truncated_file_is_a_sentence_on_the_dashboard(truncated, table: str) -> None:
     import streamlit  # noqa: PLC0415
 
