@@ -19,6 +19,7 @@ from store.keys import DEMO_SALT, Keys, StoreError
 from store.location import resolved, spool_path, store_location
 from store.merge import Tables, holds
 from store.opening import admit, check_place, create_tables, salt_of
+from store.portions import Stretch, stretches
 from store.prepared import Prepared, Written, apply, log_runs, prepare
 from store.schema import RUNS, SCORES, TABLES, Batch
 from store.spool import Spool
@@ -167,6 +168,37 @@ class Store:
             until=until,
             weeks=weeks,
         )
+
+    def scored_portions(
+        self,
+        *,
+        case: str,
+        query_hash: str,
+        scorer: str,
+        since: datetime | None = None,
+        until: datetime | None = None,
+        via: Sequence[str],
+        sources: Sequence[str],
+    ) -> Iterator[pl.DataFrame]:
+        """`scored` of one case in portions of consecutive time that fit into memory, of these
+        `via` and `sources` only. No post is in two of them."""
+        return cells.scored_portions(
+            self._tables,
+            case=case,
+            query_hash=query_hash,
+            scorer=scorer,
+            since=since,
+            until=until,
+            via=via,
+            sources=sources,
+        )
+
+    def stretches(
+        self, rows: int, since: datetime | None = None, until: datetime | None = None
+    ) -> list[Stretch]:
+        """The time of [since, until) that holds posts, cut into stretches of about `rows` posts,
+        at hours or days: for whoever has to read all of it in bounded memory."""
+        return stretches(self._tables, rows, since, until)
 
     # Writing
 
@@ -376,10 +408,16 @@ class Store:
         self,
         make_cells: Callable[[pl.DataFrame], pl.DataFrame],
         progress: Callable[[int, int], None] | None = None,
+        *,
+        compact: Callable[[pl.DataFrame], pl.DataFrame] | None = None,
     ) -> int:
         """Bring all cells up to date with `make_cells` (SCORED in, CELLS out) and return how many
-        weeks that took; `progress` is called with weeks done and weeks in all."""
-        return cells.rebuild(self._tables, make_cells, progress)
+        weeks that took; `progress` is called with weeks done and weeks in all.
+
+        With `compact`, rows go through it as they are read, a day or less at a time in a busy week,
+        and `make_cells` gets what it made of them: whole weeks all the same, in less memory.
+        """
+        return cells.rebuild(self._tables, make_cells, progress, compact=compact)
 
     # Upkeep
 
