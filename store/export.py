@@ -12,6 +12,7 @@ import json
 import os
 import tempfile
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -242,8 +243,19 @@ def write(
     if store.demo:
         full["demo"] = DEMO_NOTE
     beside = path.with_name(path.name + ".json")
+    recording = store.begin_export(path)
+    recording.keep(pl.Series(posts, dtype=pl.String))
+    row = {
+        "written_at": _now(),
+        "case": manifest["case"],
+        "kind": manifest["kind"],
+        "share": bool(manifest["share"]),
+        "filters": json.dumps(manifest["filters"], default=str),
+        "rows": frame.height,
+        "sha256": digest,
+    }
     try:
-        _replace(path, data)
+        _replace(path, data, recording.placing(row))
         _replace(beside, json.dumps(full, indent=2, ensure_ascii=False, default=str).encode())
     except FileNotFoundError as error:
         raise StoreError(
@@ -255,19 +267,6 @@ def write(
             f"Cannot write {path}: {error.strerror or error}. Nothing was exported; free some "
             "space or choose another folder with -o and run the same command again."
         ) from error
-    store.record_export(
-        {
-            "path": str(path.resolve()),
-            "written_at": _now(),
-            "case": manifest["case"],
-            "kind": manifest["kind"],
-            "share": bool(manifest["share"]),
-            "filters": json.dumps(manifest["filters"], default=str),
-            "rows": frame.height,
-            "sha256": digest,
-            "posts": list(posts),
-        }
-    )
     return Written(path, beside, frame.height, digest)
 
 
@@ -275,7 +274,7 @@ def _now() -> datetime:
     return datetime.now(UTC)
 
 
-def _replace(path: Path, data: bytes) -> None:
+def _replace(path: Path, data: bytes, placing: AbstractContextManager[None] | None = None) -> None:
     handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
         with os.fdopen(handle, "wb") as file:
@@ -285,7 +284,8 @@ def _replace(path: Path, data: bytes) -> None:
         umask = os.umask(0)
         os.umask(umask)
         Path(temporary).chmod(0o666 & ~umask)
-        Path(temporary).replace(path)
+        with placing or nullcontext():
+            Path(temporary).replace(path)
     except BaseException:
         Path(temporary).unlink(missing_ok=True)
         raise

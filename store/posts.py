@@ -6,8 +6,8 @@ Works on keys; who turns uris and names into keys is `keys.py`.
 from __future__ import annotations
 
 import secrets
-from collections.abc import Collection
-from datetime import UTC, datetime, timedelta
+from collections.abc import Collection, Iterator, Sequence
+from datetime import UTC, date, datetime, timedelta
 from functools import partial
 
 import polars as pl
@@ -38,6 +38,7 @@ NEWER = "s.collected_at > t.collected_at AND t.state = 'live'"
 # What goes when a post is deleted at its source. The community too: `u_name` names its author.
 WIPED = dict.fromkeys(("uri", "text", "text_hash", "community"), "NULL") | {"author": "s.author"}
 HIDDEN_DAYS = 30
+KEYS_AT_ONCE = 1_000_000
 
 _RANK = "CASE {0}.via WHEN 'own' THEN 3 WHEN 'taken' THEN 2 ELSE 1 END"
 _BETTER = f"{_RANK.format('s')} > {_RANK.format('t')}"
@@ -292,23 +293,52 @@ def forget(tables: Tables, keys: Collection[str], now: datetime) -> int:
     """Delete every row of these posts, or of these authors' posts, and block their keys.
 
     Blocked before anything is deleted, so that no writer brings a post back meanwhile; the posts
-    go last, so that a forget that was killed finds them again.
+    go last, so that a forget that was killed finds them again. What an earlier one that was killed
+    has left goes too.
     """
-    wanted = pl.DataFrame({"key": sorted(set(keys))}, schema={"key": pl.String})
     with tables.lock():
-        found = tables.read(
-            lambda: (
-                tables.scan("posts")
-                .select("post", "day", "author")
-                .filter(
-                    pl.col("post").is_in(wanted["key"].implode())
-                    | pl.col("author").is_in(wanted["key"].implode())
-                )
-                .select("post", "day")
-            )
+        block(tables, pl.Series("key", sorted(set(keys)), dtype=pl.String), now)
+        stop = blocked(tables)["key"]
+        done = 0
+        for days in portions(tables, "posts"):
+            found = of(tables, stop, days)
+            if found.is_empty():
+                continue
+            block(tables, found["post"], now)
+            for name in ("scores", "matches", "checks", "labels", "times"):
+                tables.delete(name, found)
+            done += tables.delete("posts", found)
+        return done
+
+
+def block(tables: Tables, keys: pl.Series, now: datetime) -> None:
+    """Never take these posts, or posts of these authors, again."""
+    stop = pl.DataFrame({"key": keys.unique()}, schema={"key": pl.String})
+    new = stop.join(blocked(tables), on="key", how="anti")
+    tables.merge("blocked", new.with_columns(blocked_at=pl.lit(now, POSTS["at"])))
+
+
+def of(tables: Tables, keys: pl.Series, days: Sequence[date]) -> pl.DataFrame:
+    """These posts, and the posts of these authors, on these days: post, day."""
+    wanted = keys.implode()
+    return tables.read(
+        lambda: (
+            tables.scan("posts")
+            .filter(holds(days), pl.col("post").is_in(wanted) | pl.col("author").is_in(wanted))
+            .select("post", "day")
         )
-        stop = pl.concat([wanted, found.select(key="post")]).unique()
-        tables.merge("blocked", stop.with_columns(blocked_at=pl.lit(now, POSTS["at"])))
-        for name in ("scores", "matches", "checks", "labels", "times"):
-            tables.delete(name, found)
-        return tables.delete("posts", found)
+    )
+
+
+def portions(tables: Tables, name: str) -> Iterator[list[date]]:
+    """All days of a table, cut where the keys of a portion would fill the memory."""
+    portion: list[date] = []
+    held = 0
+    for day, rows in tables.partitions(name).select("value", "rows").iter_rows():
+        if portion and held + rows > KEYS_AT_ONCE:
+            yield portion
+            portion, held = [], 0
+        portion.append(day)
+        held += rows
+    if portion:
+        yield portion

@@ -9,17 +9,22 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import polars as pl
 
 from store import cells, maintain, posts
+from store import forget as forgetting
 from store.cells import CellsMoved, Stale
 from store.faults import StoreBusy
+from store.forget import Forgotten
 from store.keys import DEMO_SALT, Keys, StoreError
 from store.location import resolved, store_location
 from store.merge import Tables, holds
+from store.migrate import bring_up
 from store.opening import admit, check_place, create_tables, salt_of
+from store.recording import Recording
 from store.schema import CHECKS, SCORES, TABLES, Batch
 
 __all__ = ["CellsMoved", "Known", "Stale", "Store", "StoreBusy", "StoreError", "Written"]
@@ -113,6 +118,7 @@ class Store:
         if len(existing) < len(TABLES):
             create_tables(tables, keys, demo=demo)
         admit(tables, keys, demo=demo)
+        bring_up(tables)
         return cls(tables, keys, demo=demo)
 
     # Keys
@@ -241,12 +247,27 @@ class Store:
     def restore(self, author_keys: Collection[str]) -> int:
         return posts.restore(self._tables, author_keys, datetime.now(UTC))
 
-    def forget(self, keys: Collection[str]) -> int:
-        """Delete every row of these posts, or of these authors' posts, and never take them again.
+    def forget(
+        self, keys: Collection[str] = (), *, case: str | None = None, preview: bool = False
+    ) -> Forgotten:
+        """Delete every row of these posts, of these authors' posts or of a case, take them out of
+        recorded exports, and never take them again; with `preview` say what there is and change
+        nothing.
 
-        Returns how many posts there were. The cells are stale afterwards.
+        The cells are stale afterwards, and old files are on the disk until `purge`.
         """
-        return posts.forget(self._tables, keys, datetime.now(UTC))
+        now = datetime.now(UTC)
+        if preview:
+            if case is not None:
+                return forgetting.preview_case(self._tables, case, now)
+            return forgetting.preview(self._tables, keys, now)
+        if case is not None:
+            return forgetting.forget_case(self._tables, case, now, self._beside())
+        return forgetting.forget(self._tables, keys, now, self._beside())
+
+    def _beside(self) -> list[forgetting.Beside]:
+        """What is kept beside the tables and has to forget as well."""
+        return []
 
     def log_run(self, *rows: Mapping[str, Any]) -> None:
         """Upsert rows of the ledger by run_id, in one commit; columns not in them stay as they are.
@@ -262,9 +283,14 @@ class Store:
             ),
         )
 
+    def begin_export(self, path: Path | str) -> Recording:
+        """Begin a file that leaves the store: say whose words it holds, then put it in place."""
+        return Recording(self._tables, path)
+
     def record_export(self, row: Mapping[str, Any]) -> None:
-        """Upsert one row of EXPORTS by path."""
-        self._upsert("exports", row)
+        """Record a file in which nobody's posts can be found one by one: a row of EXPORTS."""
+        with Recording(self._tables, row["path"]).placing(row):
+            pass
 
     def _upsert(self, name: str, *rows: Mapping[str, Any]) -> None:
         schema, partition, key = TABLES[name]
@@ -377,6 +403,13 @@ class Store:
     def maintain(self, purge: bool = False, *, now: datetime | None = None) -> dict[str, int]:
         """Wipe what was hidden for 30 days, compact, drop old files, checkpoint.
 
-        Returns rows_wiped, files_before, files_after and, on a local disk, bytes_freed.
+        Recorded exports that are still in place lose the words of what was deleted since. Returns
+        rows_wiped, exports_rewritten, exports_left (with such words in them), files_before,
+        files_after and, on a local disk, bytes_freed.
         """
         return maintain.maintain(self._tables, now or datetime.now(UTC), purge=purge)
+
+    def purge(self) -> int:
+        """Delete every old file now, as `maintain(purge=True)` does, and nothing else; returns the
+        bytes that were freed on a local disk."""
+        return maintain.purge(self._tables)
