@@ -114,9 +114,9 @@ def _report(done: Forgotten, case: str | None, weeks: int) -> None:
         else:
             say(
                 f"The case {case} is forgotten: {done.posts:,} posts went and are blocked,"
-                f" {done.kept:,} stay for other cases. The ledger of its collections stays; it holds"
-                " nobody's words. So does its file of settings: delete that yourself, or the next"
-                " collection begins anew."
+                f" {done.kept:,} stay for other cases. The ledger of its collections stays: it"
+                " holds nobody's words. Its file in cases/ stays too: delete it yourself, or the"
+                " next collection begins anew."
             )
     elif done.posts:
         say(f"{done.posts:,} posts are forgotten, and blocked for good.")

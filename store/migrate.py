@@ -18,7 +18,7 @@ from deltalake import DeltaTable, write_deltalake
 from store.faults import StoreBusy
 from store.keys import StoreError
 from store.merge import ROWS_A_MERGE, WRITER, Tables, arrow
-from store.schema import EXPORTED, EXPORTS, SCHEMA_VERSION, TABLES
+from store.schema import EXPORTED, EXPORTS, SCHEMA_VERSION
 
 LOG = logging.getLogger(__name__)  # without a set-up of its own, warnings go to standard error
 LAST = "blocked"
@@ -29,15 +29,16 @@ def schema_of(tables: Tables, name: str = LAST) -> int:
     return int(tables.description(name).get("schema", 0))
 
 
-def bring_up(tables: Tables) -> None:
-    """Bring an older store up to date, or wait until somebody else has done so.
+def bring_up(tables: Tables) -> bool:
+    """Bring an older store up to date, or wait until somebody else has done so; returns whether it
+    was older.
 
     The first process that opens it does this, under the writer lock. Raises StoreError when this
     user may not write to it.
     """
     found = schema_of(tables)
     if found >= SCHEMA_VERSION:
-        return
+        return False
     try:
         with tables.lock():
             for step in range(schema_of(tables), SCHEMA_VERSION):
@@ -48,7 +49,7 @@ def bring_up(tables: Tables) -> None:
                     step + 1,
                 )
                 STEPS[step](tables)
-                for name in sorted(TABLES, key=lambda name: name == LAST):
+                for name in sorted(tables.existing(), key=lambda name: name == LAST):
                     _say(tables, name, step + 1)
     except StoreBusy:
         raise
@@ -58,6 +59,7 @@ def bring_up(tables: Tables) -> None:
             f" tables, now {SCHEMA_VERSION}) and could not be brought up to date: {error} Whoever"
             " may write to it can do it with `aftershock maintain`; until then nothing is read."
         ) from error
+    return True
 
 
 def _say(tables: Tables, name: str, version: int) -> None:
@@ -74,8 +76,11 @@ def _keys_of_exports(tables: Tables) -> None:
     An export of millions of posts made its row too large to write, and every other with it. The old
     lists leave the disk with the next maintenance.
     """
-    if "exported" not in tables.existing():
+    existing = tables.existing()
+    if "exported" not in existing:
         tables.create("exported", tables.description(LAST))
+    if "exports" not in existing:
+        return
     old = tables.commit("exports", lambda table: table)
     if "posts" not in {field.name for field in old.schema().fields}:
         return

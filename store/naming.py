@@ -59,6 +59,10 @@ def named(text: str) -> Named:
         return Named(uri=f"reddit:{match[1].lower()}_{match[2].lower()}")
     if match := _USER.fullmatch(text):
         return Named(source="reddit", author=match[1])
+    return _linked(text)
+
+
+def _linked(text: str) -> Named:
     host, path = _address(text)
     if host == "bsky.app":
         return _bluesky(path)

@@ -115,10 +115,14 @@ class Store:
                 " `aftershock import FILE`, or look around with `aftershock demo`."
             )
         keys = Keys(DEMO_SALT if demo else salt or salt_of(tables, existing))
+        if "blocked" in existing:
+            admit(tables, keys, demo=demo)
+            if bring_up(tables):
+                existing = tables.existing()
         if len(existing) < len(TABLES):
             create_tables(tables, keys, demo=demo)
-        admit(tables, keys, demo=demo)
-        bring_up(tables)
+            admit(tables, keys, demo=demo)
+            bring_up(tables)
         return cls(tables, keys, demo=demo)
 
     # Keys
