@@ -62,10 +62,15 @@ def preview_case(tables: Tables, case: str, now: datetime) -> Forgotten:
 
 
 def forget(
-    tables: Tables, keys: Collection[str], now: datetime, beside: Sequence[Beside] = ()
+    tables: Tables,
+    keys: Collection[str],
+    now: datetime,
+    *,
+    key: Callable[[str], str],
+    beside: Sequence[Beside] = (),
 ) -> Forgotten:
     """Delete every row of these posts, or of these authors' posts, take them out of recorded
-    exports, and never take them again. The cells are stale afterwards.
+    exports, and never take them again. The cells are stale afterwards. `key` gives a uri's key.
 
     Each of `beside` gets every blocked key once they are blocked, so that nobody brings a post
     back from there. Whatever an earlier call that was killed has left goes too.
@@ -74,11 +79,18 @@ def forget(
         done = posts.forget(tables, keys, now)
         for take_out in beside:
             take_out(frozenset(posts.blocked(tables)["key"]))
-        return Forgotten(done, scrubbed=scrub_exports(tables, now), backups=backups(tables, now))
+        return Forgotten(
+            done, scrubbed=scrub_exports(tables, key, now), backups=backups(tables, now)
+        )
 
 
 def forget_case(
-    tables: Tables, case: str, now: datetime, beside: Sequence[Beside] = ()
+    tables: Tables,
+    case: str,
+    now: datetime,
+    *,
+    key: Callable[[str], str],
+    beside: Sequence[Beside] = (),
 ) -> Forgotten:
     """Delete a case: its matches, labels, scores of its own, cells and recorded exports, and
     forget the posts that no other case holds. The ledger stays: it holds nobody's words.
@@ -92,7 +104,7 @@ def forget_case(
             posts.block(tables, alone, now)
             shared += others
         removed = remove_exports(tables, case)
-        found = forget(tables, (), now, beside)
+        found = forget(tables, (), now, key=key, beside=beside)
         named = "\"case\" = '{}'".format(case.replace("'", "''"))
         for name in ("labels", "scores", "cells", "matches"):
             tables.delete_where(name, named)

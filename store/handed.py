@@ -10,19 +10,20 @@ import hashlib
 import os
 import re
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import BinaryIO
 
 import polars as pl
 
-KEY = "post"
+KEY, LINK = "post", "permalink"
 # What goes from the row of a post that is deleted at its source. The key too: what is left are
 # numbers that lead back to nobody, and that need no looking after any more.
-WORDS = ("text", "permalink", "author", "community", KEY)
+WORDS = ("text", LINK, "author", "community", KEY)
 
 _BOM = b"\xef\xbb\xbf"
 _VALUE = re.compile(rb'"(?:[^"]|"")*"|[^,]*')
+_COMMENT = re.compile(rb"/comments/([a-z0-9]+)/_/")
 _HEX = re.compile(rb"[0-9a-f]{32}")
 
 
@@ -36,20 +37,27 @@ def digest(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def rewrite(path: Path, draft: Path, remove: pl.Series, empty: pl.Series) -> tuple[int, int, int]:
-    """Write `path` to `draft` without the rows of the posts in `remove` and without the words of
-    those in `empty`, on the disk for good, with the same rights.
+def rewrite(
+    path: Path,
+    draft: Path,
+    remove: pl.Series,
+    empty: pl.Series,
+    leads_through: Callable[[str], bool],
+) -> tuple[int, int, int, int]:
+    """Write `path` to `draft` without the rows of the posts in `remove`, without the words of those
+    in `empty`, and without the links to comments under a submission of which `leads_through` says
+    that its id must go; on the disk for good, with the same rights.
 
-    Returns how many rows are in it, were removed and were emptied. Raises Damaged for a file that
-    is no posts export, OSError where it cannot be written.
+    Returns how many rows are in it, were removed, were emptied, lost their link. Raises Damaged for
+    a file that is no posts export, OSError where it cannot be written.
     """
     draft.unlink(missing_ok=True)
     draft.touch(mode=0o600)
     if path.suffix.lower() == ".parquet":
-        counts = _parquet(path, draft, remove, empty)
+        counts = _parquet(path, draft, remove, empty, leads_through)
     else:
         with path.open("rb") as source, draft.open("wb") as target:
-            counts = _csv(source, target, _bytes(remove), _bytes(empty))
+            counts = _csv(source, target, _bytes(remove), _bytes(empty), leads_through)
     with draft.open("rb+") as file:
         os.fsync(file.fileno())
     shutil.copymode(path, draft)
@@ -61,8 +69,12 @@ def _bytes(keys: pl.Series) -> frozenset[bytes]:
 
 
 def _csv(
-    source: BinaryIO, target: BinaryIO, remove: frozenset[bytes], empty: frozenset[bytes]
-) -> tuple[int, int, int]:
+    source: BinaryIO,
+    target: BinaryIO,
+    remove: frozenset[bytes],
+    empty: frozenset[bytes],
+    leads_through: Callable[[str], bool],
+) -> tuple[int, int, int, int]:
     records = _records(source)
     header = next(records, b"")
     names = [_plain(name) for name in _fields(header.removeprefix(_BOM).rstrip(b"\r\n"))]
@@ -71,7 +83,8 @@ def _csv(
     at = names.index(KEY.encode())
     words = [names.index(name.encode()) for name in WORDS if name.encode() in names]
     target.write(header)
-    rows = removed = emptied = 0
+    link = names.index(LINK.encode()) if LINK.encode() in names else None
+    rows = removed = emptied = links = 0
     for record in records:
         key = _key(record, at, len(names))
         if key in remove:
@@ -84,9 +97,17 @@ def _csv(
             for index in words:
                 values[index] = b""
             target.write(b",".join(values) + b"\n")
-        else:
-            target.write(record)
-    return rows, removed, emptied
+            continue
+        if link is not None and b"/_/" in record:
+            values = _fields(record.rstrip(b"\r\n"))
+            found = _COMMENT.search(values[link])
+            if found and leads_through(found[1].decode()):
+                links += 1
+                values[link] = b""
+                target.write(b",".join(values) + b"\n")
+                continue
+        target.write(record)
+    return rows, removed, emptied, links
 
 
 def _records(source: BinaryIO) -> Iterator[bytes]:
@@ -136,7 +157,13 @@ def _plain(value: bytes) -> bytes:
     return value[1:-1].replace(b'""', b'"') if value.startswith(b'"') else value
 
 
-def _parquet(path: Path, draft: Path, remove: pl.Series, empty: pl.Series) -> tuple[int, int, int]:
+def _parquet(
+    path: Path,
+    draft: Path,
+    remove: pl.Series,
+    empty: pl.Series,
+    leads_through: Callable[[str], bool],
+) -> tuple[int, int, int, int]:
     def rows() -> pl.LazyFrame:
         return pl.scan_parquet(path, glob=False, hive_partitioning=False)
 
@@ -147,17 +174,30 @@ def _parquet(path: Path, draft: Path, remove: pl.Series, empty: pl.Series) -> tu
         out, blank = (
             pl.col(KEY).is_in(keys.implode()).fill_null(False) for keys in (remove, empty)
         )
-        kept, emptied, removed = (
-            rows().select((~out).sum(), blank=(blank & ~out).sum(), out=out.sum()).collect().row(0)
+        submission = pl.lit(None, pl.String)
+        if LINK in names:
+            submission = pl.col(LINK).str.extract(_COMMENT.pattern.decode())
+        ids = rows().select(submission.unique().alias("id")).collect()["id"].drop_nulls()
+        through = submission.is_in(ids.filter([leads_through(i) for i in ids]).implode())
+        through = through.fill_null(False) & ~out & ~blank
+        kept, removed, emptied, links = (
+            rows()
+            .select((~out).sum(), b=out.sum(), c=(blank & ~out).sum(), d=through.sum())
+            .collect()
+            .row(0)
         )
         (
             rows()
             .filter(~out)
             .with_columns(
-                pl.when(~blank).then(pl.col(name)).alias(name) for name in WORDS if name in names
+                pl.when(~(blank | through if name == LINK else blank))
+                .then(pl.col(name))
+                .alias(name)
+                for name in WORDS
+                if name in names
             )
             .sink_parquet(draft)
         )
     except pl.exceptions.PolarsError as error:
         raise Damaged("it cannot be read as Parquet") from error
-    return int(kept), int(removed), int(emptied)
+    return int(kept), int(removed), int(emptied), int(links)

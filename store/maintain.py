@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 import re
 import time
+from collections.abc import Callable
 from contextlib import nullcontext, suppress
 from datetime import datetime
 from functools import partial
@@ -29,7 +30,9 @@ KEPT_HOURS = 1
 _STAGING = re.compile(r".*#\d+|_commit_.*\.tmp")
 
 
-def maintain(tables: Tables, now: datetime, *, purge: bool = False) -> dict[str, int]:
+def maintain(
+    tables: Tables, now: datetime, *, key: Callable[[str], str], purge: bool = False
+) -> dict[str, int]:
     """Wipe, compact, vacuum, checkpoint and clean the log of every table.
 
     Files no longer referenced are kept for an hour, for readers that still use them; with `purge`
@@ -37,13 +40,14 @@ def maintain(tables: Tables, now: datetime, *, purge: bool = False) -> dict[str,
     store there is no such lock, so there `purge` takes only what the log marks as removed: an
     unreferenced file may belong to a commit under way.
 
-    Recorded exports lose the words of posts that were deleted since. Returns rows_wiped,
+    Recorded exports lose the words of posts that were deleted since; `key` gives a uri's key.
+    Returns rows_wiped,
     exports_rewritten, exports_left (with such words in them), files_before, files_after and, on a
     local disk, bytes_freed.
     """
     with tables.lock() if purge else nullcontext():
         wiped = wipe_hidden(tables, now)
-        scrubbed = scrub_exports(tables, now)
+        scrubbed = scrub_exports(tables, key, now)
         left = [file for file in scrubbed.left if file.there]
         for file in left:
             LOG.warning(

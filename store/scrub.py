@@ -9,7 +9,7 @@ words. Why a post goes is not decided here: who blocks or wipes it does that fir
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -23,6 +23,7 @@ from store.handed import Damaged, digest, rewrite
 from store.merge import Tables
 
 NOTE = "Posts were taken out of this file after it was written: they were deleted since."
+WRITING = timedelta(days=1)  # longer than it takes
 DRAFT_LIFE = timedelta(hours=1)  # no export leaves its draft untouched for longer
 CHANGED = "it was changed since it was written"
 MISSING = "it is not there any more, on this machine at least"
@@ -68,8 +69,9 @@ def affected(tables: Tables, keys: pl.Series) -> pl.DataFrame:
     return exports.join(held, on="export").sort("path")
 
 
-def scrub_exports(tables: Tables, now: datetime) -> Scrubbed:
-    """Rewrite the recorded exports that still hold posts which are blocked or gone.
+def scrub_exports(tables: Tables, key: Callable[[str], str], now: datetime) -> Scrubbed:
+    """Rewrite the recorded exports that still hold posts which are blocked or gone, or links that
+    lead through one: a Reddit comment's address names the submission. `key` gives a uri's key.
 
     Goes by what the tables say and not by what was just deleted, so a call that was killed is
     simply made again. A post stays on the list of an export until the file is rewritten: one that
@@ -81,23 +83,38 @@ def scrub_exports(tables: Tables, now: datetime) -> Scrubbed:
     left: list[Left] = []
     removed = emptied = 0
     with tables.lock():
-        blocked = tables.read(lambda: tables.scan("blocked").select("key"))["key"]
+        blocked = tables.read(lambda: tables.scan("blocked").select("key", at="blocked_at"))
         gone = tables.read(
-            lambda: tables.scan("posts").filter(pl.col("state") == "gone").select("post")
-        )["post"]
+            lambda: (
+                tables.scan("posts")
+                .filter(pl.col("state") == "gone")
+                .select(key="post", at="state_at")
+            )
+        )
+        out = pl.concat([blocked, gone])
+        keys = frozenset(out["key"])
+
+        def leads_through(submission: str) -> bool:
+            return key(f"reddit:t3_{submission}") in keys
+
         _clear_drafts(tables, now)
-        for row in affected(tables, pl.concat([blocked, gone.alias("key")])).iter_rows(named=True):
-            remove, empty = (_held(tables, row["export"], keys) for keys in (blocked, gone))
+        concerned = pl.concat([affected(tables, out["key"]), _leading_through(tables, out)])
+        concerned = concerned.sort("posts").unique("export", keep="last").sort("path")
+        for row in concerned.iter_rows(named=True):
+            remove, empty = (
+                _held(tables, row["export"], those["key"]) for those in (blocked, gone)
+            )
             try:
-                counts = _rewrite(tables, row, remove, empty, now)
+                counts = _rewrite(tables, row, remove, empty, leads_through, now)
             except (Damaged, OSError) as error:
                 left.append(Left(row["path"], row["posts"], _why(error)))
                 continue
             done = pl.DataFrame({"post": pl.concat([remove, empty]).unique()})
             tables.delete("exported", done.with_columns(export=pl.lit(row["export"])))
-            rewritten += [row["path"]] if any(counts) else []
-            removed += counts[0]
-            emptied += counts[1]
+            if counts is not None:
+                rewritten.append(row["path"])
+                removed += counts[0]
+                emptied += counts[1]
         recording.drop(tables, recording.abandoned(tables, now))
     return Scrubbed(tuple(rewritten), (), removed, emptied, tuple(left))
 
@@ -144,10 +161,43 @@ def _held(tables: Tables, export: str, keys: pl.Series) -> pl.Series:
     )["post"]
 
 
+def _leading_through(tables: Tables, out: pl.DataFrame) -> pl.DataFrame:
+    """Recorded exports that were written before a post went and hold replies in its thread, in the
+    columns of `affected`. Once rewritten, or looked through in vain, they count as written anew."""
+    replies = tables.read(
+        lambda: (
+            tables.scan("posts")
+            .filter(pl.col("root").is_in(out["key"].implode()), pl.col("root") != pl.col("post"))
+            .select("post", key="root")
+            .join(out.lazy(), on="key")
+            .select("post", "at")
+        )
+    )
+    held = tables.read(
+        lambda: (
+            tables.scan("exported")
+            .filter(pl.col("post").is_in(replies["post"].implode()))
+            .join(replies.lazy(), on="post")
+            .group_by("export")
+            .agg(pl.col("at").max(), posts=pl.col("post").n_unique())
+        )
+    )
+    exports = tables.read(lambda: tables.scan("exports"))
+    # The moment of writing is that of the file's last row; its first may be much older.
+    late = pl.col("written_at").is_null() | (pl.col("at") > pl.col("written_at") - WRITING)
+    return exports.join(held, on="export").filter(late).drop("at")
+
+
 def _rewrite(
-    tables: Tables, row: Mapping[str, Any], remove: pl.Series, empty: pl.Series, now: datetime
-) -> tuple[int, int]:
-    """Take posts out of one file; returns how many rows were removed and how many emptied.
+    tables: Tables,
+    row: Mapping[str, Any],
+    remove: pl.Series,
+    empty: pl.Series,
+    leads_through: Callable[[str], bool],
+    now: datetime,
+) -> tuple[int, int] | None:
+    """Take posts out of one file; returns how many rows were removed and how many emptied, None
+    when there was nothing to do.
 
     The manifest goes first and says which file it comes from: when a kill leaves the new file
     without its record, that tells the new file from one that somebody changed.
@@ -156,9 +206,10 @@ def _rewrite(
     draft, beside = _draft(path), _beside(path)
     sha256 = _settled(tables, row)
     try:
-        rows, removed, emptied = rewrite(path, draft, remove, empty)
-        if not removed and not emptied:
-            return 0, 0
+        rows, removed, emptied, links = rewrite(path, draft, remove, empty, leads_through)
+        if not (removed or emptied or links):
+            recording.upsert(tables, {"path": row["path"], "written_at": now})
+            return None
         new = digest(draft)
         manifest = _manifest(path)
         manifest |= {
@@ -174,7 +225,7 @@ def _rewrite(
     finally:
         draft.unlink(missing_ok=True)
         _draft(beside).unlink(missing_ok=True)
-    recording.upsert(tables, {"path": row["path"], "rows": rows, "sha256": new})
+    recording.upsert(tables, {"path": row["path"], "rows": rows, "sha256": new, "written_at": now})
     return removed, emptied
 
 

@@ -266,8 +266,10 @@ class Store:
                 return forgetting.preview_case(self._tables, case, now)
             return forgetting.preview(self._tables, keys, now)
         if case is not None:
-            return forgetting.forget_case(self._tables, case, now, self._beside())
-        return forgetting.forget(self._tables, keys, now, self._beside())
+            return forgetting.forget_case(
+                self._tables, case, now, key=self.key, beside=self._beside()
+            )
+        return forgetting.forget(self._tables, keys, now, key=self.key, beside=self._beside())
 
     def _beside(self) -> list[forgetting.Beside]:
         """What is kept beside the tables and has to forget as well."""
@@ -411,7 +413,7 @@ class Store:
         rows_wiped, exports_rewritten, exports_left (with such words in them), files_before,
         files_after and, on a local disk, bytes_freed.
         """
-        return maintain.maintain(self._tables, now or datetime.now(UTC), purge=purge)
+        return maintain.maintain(self._tables, now or datetime.now(UTC), key=self.key, purge=purge)
 
     def purge(self) -> int:
         """Delete every old file now, as `maintain(purge=True)` does, and nothing else; returns the

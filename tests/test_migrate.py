@@ -151,7 +151,7 @@ def test_a_migration_that_is_killed_anywhere_is_finished_by_the_next_opening(
 
 
 # 0 nothing, 2 and 3 keys moved, 4 the old column gone, then the versions, `blocked` last.
-@pytest.mark.parametrize("step", (0, 2, 3, 4, 9, 13))
+@pytest.mark.parametrize("step", [0, 2, 3, 4, 9, 13])
 def test_a_migration_that_stops_after_any_commit_is_finished(
     old: Path, step: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
