@@ -178,7 +178,9 @@ def _parquet(
         if LINK in names:
             submission = pl.col(LINK).str.extract(_COMMENT.pattern.decode())
         ids = rows().select(submission.unique().alias("id")).collect()["id"].drop_nulls()
-        through = submission.is_in(ids.filter([leads_through(i) for i in ids]).implode())
+        through = submission.is_in(
+            pl.Series([i for i in ids if leads_through(i)], dtype=pl.String).implode()
+        )
         through = through.fill_null(False) & ~out & ~blank
         kept, removed, emptied, links = (
             rows()
