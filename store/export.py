@@ -19,6 +19,7 @@ import polars as pl
 
 from store.formats import Draft, content, csv_bytes, escape_formulas, sheet
 from store.portions import Stretch
+from store.recording import Recording
 from store.tables import Store, StoreError
 
 __all__ = ["DEMO_NOTE", "DUTY", "Written", "content", "csv_bytes", "escape_formulas"]
@@ -248,7 +249,9 @@ def write(
     data = content(frame, path.suffix.lower())
     with _refusals(path), Draft(path) as draft:
         draft.write(data)
-        return _placed(store, draft, manifest, frame.height, posts)
+        recording = store.begin_export(path)
+        recording.keep(pl.Series(posts, dtype=pl.String))
+        return _placed(store, draft, manifest, frame.height, recording)
 
 
 def write_posts(
@@ -259,9 +262,9 @@ def write_posts(
     None, and no file, when there are none. Which posts are in a file with texts is recorded with
     it, so that what is forgotten later can be found there.
     """
-    kept: list[pl.Series] = []
+    recording = store.begin_export(path)
     rows = 0
-    keep = None if chosen.get("share") else kept.append
+    keep = None if chosen.get("share") else recording.keep
     with _refusals(path), Draft(path) as draft:
         with sheet(draft, path.suffix.lower()) as file:
             for frame in posts_portions(store, **chosen, keep=keep):
@@ -270,12 +273,11 @@ def write_posts(
                     rows += frame.height
         if not rows:
             return None
-        keys = pl.concat(kept).to_list() if kept else []
-        return _placed(store, draft, manifest, rows, keys)
+        return _placed(store, draft, manifest, rows, recording)
 
 
 def _placed(
-    store: Store, draft: Draft, manifest: dict[str, Any], rows: int, posts: Sequence[str]
+    store: Store, draft: Draft, manifest: dict[str, Any], rows: int, recording: Recording
 ) -> Written:
     """Write the manifest, record the export, then put both files in their places.
 
@@ -289,24 +291,21 @@ def _placed(
         full["note"] = SHARE_NOTE if manifest["share"] else DUTY
     if store.demo:
         full["demo"] = DEMO_NOTE
+    row = {
+        "written_at": _now(),
+        "case": manifest["case"],
+        "kind": manifest["kind"],
+        "share": bool(manifest["share"]),
+        "filters": json.dumps(manifest["filters"], default=str),
+        "rows": rows,
+        "sha256": draft.sha256,
+    }
     with Draft(beside) as note:
         note.write(json.dumps(full, indent=2, ensure_ascii=False, default=str).encode())
         note.done()
-        store.record_export(
-            {
-                "path": str(path.resolve()),
-                "written_at": _now(),
-                "case": manifest["case"],
-                "kind": manifest["kind"],
-                "share": bool(manifest["share"]),
-                "filters": json.dumps(manifest["filters"], default=str),
-                "rows": rows,
-                "sha256": draft.sha256,
-                "posts": list(posts),
-            }
-        )
-        draft.place()
-        note.place()
+        with recording.placing(row):
+            draft.place()
+            note.place()
     return Written(path, beside, rows, draft.sha256)
 
 
