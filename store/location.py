@@ -32,6 +32,17 @@ def salt_path() -> Path:
     return (base or Path.home() / ".config") / "aftershock" / "salt"
 
 
+def journals_path(beside: Path | None = None) -> Path:
+    """The folder of the journals of erasures: AFTERSHOCK_ERASURES, or `beside`, or beside the salt.
+
+    Never inside the store, since it has to outlive it.
+    """
+    if named := os.environ.get("AFTERSHOCK_ERASURES"):
+        return Path(named).expanduser()
+    salt = salt_path()
+    return beside or salt.with_name(salt.name + ".erasures")
+
+
 def is_local(location: str) -> bool:
     """Whether `location` is a folder on this machine and not an object-store URL."""
     return "://" not in location

@@ -12,6 +12,7 @@ from functools import partial
 
 import polars as pl
 
+from store import erasures
 from store.keys import Keys
 from store.merge import ROWS_A_MERGE, Tables, chunks, holds, moment, shaped
 from store.schema import CHECKS, MATCHES, POSTS, RAW_POST, WORDS
@@ -247,6 +248,7 @@ def _wipe(tables: Tables, which: pl.Expr, now: datetime, wanted: pl.LazyFrame | 
         found = tables.read(posts)
         if found.is_empty():
             return 0
+        tables.on_record(erasures.WIPED, found["post"], now)
         hashed = tables.read(
             lambda: (
                 tables.scan("scores")
@@ -282,9 +284,11 @@ def _turn(
                 tables.scan("posts")
                 .filter(which)
                 .join(wanted, on="author", how="semi")
-                .select("post", "day")
+                .select("post", "day", "author")
             )
         )
+        kind = erasures.HIDDEN if state == "hidden" else erasures.BACK
+        tables.on_record(kind, found["author"], now)
         return tables.update("posts", found, updates)
 
 
@@ -308,6 +312,7 @@ def forget(tables: Tables, keys: Collection[str], now: datetime) -> int:
             )
         )
         stop = pl.concat([wanted, found.select(key="post")]).unique()
+        tables.on_record(erasures.BLOCKED, stop["key"], now)
         tables.merge("blocked", stop.with_columns(blocked_at=pl.lit(now, POSTS["at"])))
         for name in ("scores", "matches", "checks", "labels", "times"):
             tables.delete(name, found)

@@ -15,6 +15,7 @@ import polars as pl
 
 from store import cells, maintain, posts
 from store.cells import CellsMoved, Stale
+from store.erasures import journal_of
 from store.faults import StoreBusy
 from store.keys import DEMO_SALT, Keys, StoreError
 from store.location import resolved, store_location
@@ -113,6 +114,10 @@ class Store:
         if len(existing) < len(TABLES):
             create_tables(tables, keys, demo=demo)
         admit(tables, keys, demo=demo)
+        if not demo:
+            tables.journal = journal_of(
+                tables.location, keys.fingerprint, tables.identity(), beside_store=salt is not None
+            )
         return cls(tables, keys, demo=demo)
 
     # Keys
