@@ -21,11 +21,23 @@ def maintain(
     as_json: Annotated[bool, typer.Option("--json", help="The figures as JSON.")] = False,
 ) -> None:
     """Compact the tables, drop old files and wipe posts hidden for more than 30 days."""
-    figures = Store.open(create=False).maintain(purge=purge)
+    store = Store.open(create=False)
+    figures = store.maintain(purge=purge)
+    ended = store.expire_backups()
     if as_json:
-        say_json(figures)
+        say_json(
+            figures
+            | {"backups_deleted": list(ended.deleted), "backups_missing": list(ended.missing)}
+        )
         return
     for name, value in figures.items():
         say(
             f"{name.replace('_', ' ')}: {value:,}" if isinstance(value, int) else f"{name}: {value}"
+        )
+    for path in ended.deleted:
+        say(f"backup deleted, its time was over: {path}")
+    for path in ended.missing:
+        say(
+            f"backup not found, its time is over: {path}. If you moved or copied it, delete it: it"
+            " holds what has been deleted at its source since."
         )

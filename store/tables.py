@@ -9,11 +9,14 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import polars as pl
 
+from store import backup as backups
 from store import cells, maintain, posts
+from store.backup import Backup, Expired
 from store.cells import CellsMoved, Stale
 from store.erasures import journal_of
 from store.faults import StoreBusy
@@ -22,6 +25,7 @@ from store.location import resolved, store_location
 from store.merge import Tables, holds
 from store.opening import admit, check_place, create_tables, salt_of
 from store.schema import CHECKS, SCORES, TABLES, Batch
+from store.swap import clear_leftovers
 
 __all__ = ["CellsMoved", "Known", "Stale", "Store", "StoreBusy", "StoreError", "Written"]
 
@@ -384,4 +388,34 @@ class Store:
 
         Returns rows_wiped, files_before, files_after and, on a local disk, bytes_freed.
         """
-        return maintain.maintain(self._tables, now or datetime.now(UTC), purge=purge)
+        now = now or datetime.now(UTC)
+        if self._tables.local:
+            with self._tables.lock(), self._tables.sentences("cleared"):
+                clear_leftovers(Path(self._tables.location))
+        figures = maintain.maintain(self._tables, now, purge=purge)
+        if self._tables.journal:
+            self._tables.journal.trim(now)
+        return figures
+
+    # Backups
+
+    def backup(
+        self,
+        path: Path,
+        *,
+        keep_days: int = backups.KEEP_DAYS,
+        force: bool = False,
+        now: datetime | None = None,
+        progress: Callable[[int, int], None] | None = None,
+    ) -> Backup:
+        """Write all tables as of now into one file; `restore.restore` brings it back.
+
+        Erasures made later are made in it when it is restored. Not the salt, which is kept apart.
+        """
+        return backups.backup(
+            self._tables, path, keep_days=keep_days, force=force, now=now, progress=progress
+        )
+
+    def expire_backups(self, *, now: datetime | None = None) -> Expired:
+        """Delete recorded backups whose time is over; says which, and which it could not find."""
+        return backups.expire(self._tables, now or datetime.now(UTC))
