@@ -76,9 +76,9 @@ def backup(
         raise ValueError(f"a backup is kept for 1 to {LONGEST_DAYS} days")
     path = path.expanduser().absolute()
     _check_place(tables, path, force=force)
-    now = now or datetime.now(UTC)
     name = uuid.uuid4().hex
     with tables.lock():
+        now = now or datetime.now(UTC)
         # On record before the tables are looked at: whatever is erased from here on stands after
         # this line, so that a journal with it in it covers the backup.
         if tables.journal:

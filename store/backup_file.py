@@ -81,6 +81,8 @@ def _parsed(data: bytes) -> Manifest:
     for name in ("created_at", "expires_at"):
         row[name] = datetime.fromisoformat(row[name]).astimezone(UTC)
     names = {str(name) for name in row["members"]}
+    if not {"posts", "cells", "blocked"} <= row["tables"].keys():
+        raise ValueError("not the tables of a store")
     if not all(_NAME.fullmatch(name) and name.split("/")[0] in row["tables"] for name in names):
         raise ValueError("a member's name leads elsewhere")
     if not all(isinstance(size, int) and size >= 0 for size in row["members"].values()):

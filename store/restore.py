@@ -13,7 +13,7 @@ import tempfile
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import polars as pl
@@ -22,16 +22,19 @@ from store import erasures, posts
 from store.backup import record
 from store.backup_file import Manifest, Progress, read_manifest, unpack
 from store.cells import INPUTS, replace_cells
-from store.erasures import Erasure, Journal, journal_of, siblings
+from store.erasures import LONGEST_DAYS, Erasure, Journal, journal_of, siblings
 from store.keys import Keys, StoreError, read_salt
 from store.location import is_local, resolved, salt_path
 from store.maintain import maintain
 from store.merge import Tables
-from store.opening import admit, check_place
+from store.opening import admit, check_place, create_tables
 from store.schema import CELLS, EXPORTS, SCHEMA_VERSION, TABLES
 from store.swap import clear_leftovers, staging_prefix, swap
 
 _TURNS = (erasures.HIDDEN, erasures.BACK)
+# An account is hidden as of when that was asked for, which may be while a backup kept writers
+# waiting: a little before the backup's time, and not in it.
+_WAITED = timedelta(hours=1)
 
 
 @dataclass(frozen=True)
@@ -65,7 +68,7 @@ class _Known:
                 self.wiped.update(entry.keys)
             elif entry.kind == erasures.BLOCKED:
                 self.blocked.update(entry.keys)
-            elif entry.kind in _TURNS and entry.at >= backup.created_at:
+            elif entry.kind in _TURNS and entry.at >= backup.created_at - _WAITED:
                 self.turns += [(entry.at, entry.kind, author) for author in entry.keys]
         self.covered |= erasures.covers(entries, backup.backup)
 
@@ -139,9 +142,10 @@ def _admitted(path: Path, backup: Manifest, now: datetime) -> Keys:
     """The keys of this user, if the backup goes with them and with this program."""
     if backup.demo:
         raise StoreError(f"{path} holds the demo's invented posts; `aftershock demo` makes them.")
-    if backup.expires_at <= now:
+    ends = min(backup.expires_at, backup.created_at + timedelta(days=LONGEST_DAYS))
+    if ends <= now:
         raise StoreError(
-            f"The backup {path} could be kept until {backup.expires_at:%Y-%m-%d %H:%M} UTC. It is"
+            f"The backup {path} could be kept until {ends:%Y-%m-%d %H:%M} UTC. It is"
             " not restored, since what was deleted at the sources is on record for as long as a"
             " backup lasts and no longer. Delete it, and restore a newer one."
         )
@@ -225,7 +229,7 @@ def _ask(previous: Tables, known: _Known, backup: Manifest) -> None:
     for state, kind in (("hidden", erasures.HIDDEN), ("live", erasures.BACK)):
         turned = rows.filter(pl.col("author").is_not_null(), state=state)
         for author, at in turned.select("author", "state_at").unique().iter_rows():
-            if at >= backup.created_at:
+            if at >= backup.created_at - _WAITED:
                 known.turns.append((at, kind, author))
     # A store that remembers making this backup has lived through everything since.
     if previous.identity() == backup.store:
@@ -256,7 +260,9 @@ def _prepare(
                 f"The table {name} of the backup does not open at its version"
                 f" {figures['version']}. Nothing was restored: take an older backup."
             )
-    admit(staging, keys, demo=False)  # brings an older schema up to date
+    if len(staging.existing()) < len(TABLES):  # of an older schema
+        create_tables(staging, keys, demo=False)
+    admit(staging, keys, demo=False)  # brings that up to date
     forgotten = posts.forget(staging, known.blocked, now) if known.blocked else 0
     wiped = posts.wipe(staging, known.wiped, now)
     hidden = back = 0

@@ -326,6 +326,51 @@ def test_no_reader_ever_sees_an_erased_text_or_an_error(home: Home, store: Store
     assert not [text for text in seen if text and "Quagmire" in text]
 
 
+def test_a_writer_that_waits_for_a_restore_writes_into_the_restored_store(
+    home: Home, store: Store
+) -> None:
+    write(store, raw("since"))
+    file = backed_up(home, store)
+    store.forget([store.key(raw("since")["uri"])])
+    other = Store.open()
+    writer = threading.Thread(
+        target=lambda: write(other, raw("waited"), gone=(SECRET["uri"],), hidden=("writer9",))
+    )
+
+    def step(done: int, total: int) -> None:
+        if not writer.ident:
+            writer.start()  # it finds the store locked
+            time.sleep(0.2)
+
+    again(home, file, progress=step)
+    writer.join()
+    states = dict(stored(store).select("post", "state").iter_rows())
+    assert states[store.key(raw("waited")["uri"])] == "live"
+    assert states[store.key(SECRET["uri"])] == "gone"
+    assert states[store.key(raw(9)["uri"])] == "hidden"
+    assert store.key(raw("since")["uri"]) not in states
+
+
+def test_an_account_hidden_while_a_backup_kept_it_waiting_is_hidden_when_restored(
+    home: Home, store: Store
+) -> None:
+    """The time on record is when it was asked for, before the backup's own."""
+    hider = threading.Thread(target=lambda: Store.open().hide([author]))
+    author = store.author_key("reddit", "writer8")
+
+    def step(done: int, total: int) -> None:
+        if not hider.ident:
+            hider.start()
+            time.sleep(0.2)
+
+    file = backed_up(home, store, progress=step)
+    hider.join()
+    assert stored(store).filter(state="hidden", author=author).height == 1
+    shutil.rmtree(home.store)
+    restore(file, str(home.store))
+    assert stored(Store.open()).filter(state="hidden", author=author).height == 1
+
+
 def test_where_folders_cannot_be_exchanged_two_renames_do(
     home: Home, store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
