@@ -15,6 +15,7 @@ from typing import Any
 import typer
 
 from cases.case import CaseError
+from cli.backup import backup, restore
 from cli.case import app as case_app
 from cli.collect import collect
 from cli.console import CONFIGURATION, FAILED, FINE, TRY_LATER, Stop, say, warn
@@ -52,6 +53,8 @@ app.add_typer(case_app, name="case")
 app.add_typer(schedule_app, name="schedule")
 app.command()(maintain)
 app.command()(forget)
+app.command()(backup)
+app.command()(restore)
 
 
 def _version(value: bool) -> None:

@@ -45,6 +45,17 @@ def spool_path(location: str, fingerprint: str) -> Path:
     return folder / f"{fingerprint}-{place}"
 
 
+def journals_path(beside: Path | None = None) -> Path:
+    """The folder of the journals of erasures: AFTERSHOCK_ERASURES, or `beside`, or beside the salt.
+
+    Never inside the store, since it has to outlive it.
+    """
+    if named := os.environ.get("AFTERSHOCK_ERASURES"):
+        return Path(named).expanduser()
+    salt = salt_path()
+    return beside or salt.with_name(salt.name + ".erasures")
+
+
 def is_local(location: str) -> bool:
     """Whether `location` is a folder on this machine and not an object-store URL."""
     return "://" not in location

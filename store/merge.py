@@ -21,6 +21,7 @@ import polars as pl
 from deltalake import DeltaTable, WriterProperties
 from deltalake.exceptions import CommitFailedError, DeltaError
 
+from store.erasures import Journal
 from store.faults import StoreBusy, fault, sentences, vanished
 from store.keys import StoreError
 from store.location import is_local
@@ -60,6 +61,7 @@ class Tables:
     def __init__(self, location: str) -> None:
         self.location = location
         self.local = is_local(location)
+        self.journal: Journal | None = None  # of erasures; none for the demo
         self._lock = WriterLock(location)
         self._snapshots: dict[str, DeltaTable] = {}
         self._probes: dict[str, tuple[threading.Lock, DeltaTable]] = {}
@@ -106,6 +108,11 @@ class Tables:
                 " folder in AFTERSHOCK_STORE."
             )
         return found
+
+    def identity(self) -> str:
+        """What a store and its backups have in common and no other store has, wherever they lie:
+        the id that Delta Lake gave the table `blocked` when it was made."""
+        return str(self.snapshot("blocked").metadata().id)
 
     # Reading
 
@@ -321,6 +328,11 @@ class Tables:
 
             done += self.commit(name, attempt)
         return done
+
+    def on_record(self, kind: str, keys: pl.Series, now: datetime) -> None:
+        """Put an erasure into the journal before it is made. Raises StoreError when that fails."""
+        if self.journal:
+            self.journal.write(kind, keys.drop_nulls().to_list(), now)
 
     # Errors
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from store.keys import Keys, StoreError, make_salt, read_salt
 from store.location import salt_path
 from store.merge import Tables
-from store.migrate import schema_of
+from store.migrate import LAST, bring_up, schema_of
 from store.schema import SCHEMA_VERSION, TABLES
 
 # In a local path deltalake 1.6.6 takes %20 for a blank and panics on brackets, bars and carets;
@@ -62,6 +62,19 @@ def create_tables(tables: Tables, keys: Keys, *, demo: bool) -> None:
         for name in TABLES:
             if name not in existing:
                 tables.create(name, description)
+
+
+def make_ready(tables: Tables, keys: Keys, *, demo: bool) -> None:
+    """Admit the store, bring it up to date, and make the tables that are not there yet."""
+    existing = tables.existing()
+    if LAST in existing:
+        admit(tables, keys, demo=demo)
+        if bring_up(tables):
+            existing = tables.existing()
+    if len(existing) < len(TABLES):
+        create_tables(tables, keys, demo=demo)
+        admit(tables, keys, demo=demo)
+        bring_up(tables)
 
 
 def admit(tables: Tables, keys: Keys, *, demo: bool, among: Sequence[str] = ("blocked",)) -> None:

@@ -12,6 +12,7 @@ from functools import partial
 
 import polars as pl
 
+from store import erasures
 from store.faults import StoreBusy
 from store.keys import Keys
 from store.merge import ROWS_A_MERGE, TRIES, Tables, chunks, holds, moment, shaped
@@ -262,6 +263,7 @@ def _wipe(
         found = tables.read(posts)
         if found.is_empty():
             return 0
+        tables.on_record(erasures.WIPED, found["post"], now)
         seen = _unhash(tables, found)
         voices = found.select("author").drop_nulls().unique()
         fresh = pl.Series("fresh", [secrets.token_hex(16) for _ in voices["author"]], pl.String)
@@ -333,9 +335,11 @@ def _turn(tables: Tables, old: str, new: str, now: datetime, authors: Collection
                     pl.col("state_at").is_null() | (pl.col("state_at") <= at),
                 )
                 .join(wanted, on="author", how="semi")
-                .select("post", "day")
+                .select("post", "day", "author")
             )
         )
+        kind = erasures.HIDDEN if new == "hidden" else erasures.BACK
+        tables.on_record(kind, found["author"], now)
         return tables.update("posts", found, updates, when=f"\"state\" = '{old}'")
 
 
@@ -371,6 +375,9 @@ def block(tables: Tables, keys: pl.Series, now: datetime) -> None:
     """Never take these posts, or posts of these authors, again."""
     stop = pl.DataFrame({"key": keys.unique()}, schema={"key": pl.String})
     new = stop.join(blocked(tables), on="key", how="anti")
+    if new.is_empty():
+        return
+    tables.on_record(erasures.BLOCKED, new["key"], now)
     tables.merge("blocked", new.with_columns(blocked_at=pl.lit(now, POSTS["at"])))
 
 
