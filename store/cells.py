@@ -158,7 +158,10 @@ def _changed(tables: Tables, name: str, recorded: int | None, version: int) -> s
         except FileNotFoundError:
             return None
         for line in lines:
-            entry = json.loads(line)
+            try:
+                entry = json.loads(line)
+            except ValueError:  # damaged, and older than the checkpoint: nobody else reads it
+                return None
             action = entry.get("add") or entry.get("remove")
             if action and action.get("dataChange", True):
                 if "partitionValues" not in action:
@@ -179,7 +182,7 @@ def replace_cells(
     _check(cells, weeks)
     months = {(week + timedelta(days=n)).replace(day=1) for week in weeks for n in range(7)}
     with tables.lock(), tables.sentences("written", "cells"):
-        table = DeltaTable(tables.uri("cells"))
+        table = tables.opened("cells")
         if table.version() != versions.get("cells", table.version()):
             raise CellsMoved("Another process replaced cells meanwhile. Run the command again.")
         # No retries of delta-rs's own: whatever was committed in between, the answer is to ask

@@ -242,6 +242,7 @@ def write(
     if store.demo:
         full["demo"] = DEMO_NOTE
     beside = path.with_name(path.name + ".json")
+    store.writable()  # before anything is written: what is not recorded, forget could not find
     try:
         _replace(path, data)
         _replace(beside, json.dumps(full, indent=2, ensure_ascii=False, default=str).encode())
@@ -255,19 +256,27 @@ def write(
             f"Cannot write {path}: {error.strerror or error}. Nothing was exported; free some "
             "space or choose another folder with -o and run the same command again."
         ) from error
-    store.record_export(
-        {
-            "path": str(path.resolve()),
-            "written_at": _now(),
-            "case": manifest["case"],
-            "kind": manifest["kind"],
-            "share": bool(manifest["share"]),
-            "filters": json.dumps(manifest["filters"], default=str),
-            "rows": frame.height,
-            "sha256": digest,
-            "posts": list(posts),
-        }
-    )
+    try:
+        store.record_export(
+            {
+                "path": str(path.resolve()),
+                "written_at": _now(),
+                "case": manifest["case"],
+                "kind": manifest["kind"],
+                "share": bool(manifest["share"]),
+                "filters": json.dumps(manifest["filters"], default=str),
+                "rows": frame.height,
+                "sha256": digest,
+                "posts": list(posts),
+            }
+        )
+    except StoreError as error:
+        for written in (path, beside):
+            written.unlink(missing_ok=True)
+        raise type(error)(
+            f"{error} The export could not be recorded, so it was not kept: nobody would find it"
+            " when one of its posts has to be deleted."
+        ) from error
     return Written(path, beside, frame.height, digest)
 
 

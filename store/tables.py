@@ -15,14 +15,14 @@ import polars as pl
 
 from store import cells, maintain, posts
 from store.cells import CellsMoved, Stale
-from store.faults import StoreBusy
+from store.faults import StoreBusy, StoreUnfit
 from store.keys import DEMO_SALT, Keys, StoreError
 from store.location import resolved, store_location
 from store.merge import Tables, holds
 from store.opening import admit, check_place, create_tables, salt_of
 from store.schema import CHECKS, SCORES, TABLES, Batch
 
-__all__ = ["CellsMoved", "Known", "Stale", "Store", "StoreBusy", "StoreError", "Written"]
+__all__ = ["CellsMoved", "Known", "Stale", "Store", "StoreBusy", "StoreError", "StoreUnfit", "Written"]
 
 ROWS_AT_ONCE = 50_000
 _WORK = ("post", "day", "source", "author", "text", "langs", "text_hash")
@@ -148,6 +148,12 @@ class Store:
     def visible(self) -> pl.LazyFrame:
         """The posts that may be shown and exported: neither hidden nor gone."""
         return self.scan("posts").filter(pl.col("state") == "live")
+
+    def writable(self) -> None:
+        """Raise StoreUnfit when nothing can be written here: what has to be recorded can then not
+        be done at all."""
+        with self._tables.lock():
+            pass
 
     def known(self) -> Known:
         return Known(self._tables, self._keys)
