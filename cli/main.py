@@ -21,6 +21,7 @@ from cli.case import app as case_app
 from cli.collect import collect
 from cli.console import CONFIGURATION, FAILED, FINE, TRY_LATER, Stop, say, warn
 from cli.dashboard import dashboard, demo
+from cli.doctor import doctor
 from cli.export import app as export_app
 from cli.files import import_files
 from cli.maintain import maintain
@@ -56,6 +57,7 @@ app.command()(demo)
 app.add_typer(case_app, name="case")
 app.add_typer(schedule_app, name="schedule")
 app.command()(maintain)
+app.command()(doctor)
 
 
 def _version(value: bool) -> None:

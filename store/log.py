@@ -105,7 +105,9 @@ def entry_fault(data: bytes) -> str | None:
     if info is None:
         return "does not say what it is"
     # Cut off between two lines it would parse, and half a commit would count as a whole one.
-    for figure, kind in zip(_FIGURES.get(info.get("operation"), ()), ("add", "remove"), strict=False):
+    for figure, kind in zip(
+        _FIGURES.get(info.get("operation"), ()), ("add", "remove"), strict=False
+    ):
         said = info.get("operationMetrics", {}).get(figure)
         if said is not None and int(said) != sum(kind in action for action in actions):
             return "is cut off"

@@ -136,6 +136,10 @@ class Tables:
             known = self._snapshots[name] = self.opened(name)
         return known
 
+    def refresh(self) -> None:
+        """Forget what was opened: files and logs may have been mended behind its back."""
+        self._snapshots.clear()
+
     def opened(self, name: str) -> DeltaTable:
         """The table, opened anew. Raises StoreError when its log is damaged, saying where."""
         with self.sentences("opened", name):

@@ -22,7 +22,16 @@ from store.merge import Tables, holds
 from store.opening import admit, check_place, create_tables, salt_of
 from store.schema import CHECKS, SCORES, TABLES, Batch
 
-__all__ = ["CellsMoved", "Known", "Stale", "Store", "StoreBusy", "StoreError", "StoreUnfit", "Written"]
+__all__ = [
+    "CellsMoved",
+    "Known",
+    "Stale",
+    "Store",
+    "StoreBusy",
+    "StoreError",
+    "StoreUnfit",
+    "Written",
+]
 
 ROWS_AT_ONCE = 50_000
 _WORK = ("post", "day", "source", "author", "text", "langs", "text_hash")
