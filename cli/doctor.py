@@ -13,7 +13,7 @@ from cli.console import FAILED, FINE, out, progress, say, say_json
 from store.doctor import SAMPLE, Doctor
 from store.findings import Finding, problems
 
-BACKUP = "cannot be mended here: restore the store from a backup (aftershock restore FILE)"
+BACKUP = "Cannot be mended here: restore a backup (aftershock restore FILE)."
 
 
 def doctor(
@@ -66,15 +66,17 @@ def _examine(patient: Doctor, *, sample: int, quick: bool) -> list[Finding]:
 
 def _show(found: list[Finding]) -> None:
     wrong = problems(found)
-    if wrong:
+    if wrong and out.is_terminal:
         table = Table(box=None, pad_edge=False)
         for name in ("table", "where", "what is wrong", "with --repair"):
             table.add_column(name, overflow="fold")
         for finding in wrong:
             table.add_row(finding.table, finding.where, finding.what, finding.repair or BACKUP)
-        # Not softly wrapped as lines are: sentences break within their columns, at the width of
-        # the terminal or, in a file or a mail from cron, at one that keeps them whole.
-        out.print(table, markup=False, soft_wrap=False, width=None if out.is_terminal else 400)
+        # Not wrapped softly as lines are: sentences break within their columns.
+        out.print(table, markup=False, soft_wrap=False)
+    elif wrong:  # a file or a mail from cron: whole sentences, a line each
+        for finding in wrong:
+            say(f"{_place(finding)}: {finding.what} {finding.repair or BACKUP}")
     for finding in found:
         if finding.note:
             say(f"Note on {finding.table}: {finding.what}")
@@ -90,10 +92,7 @@ def _conclude(
     quick: bool,
 ) -> None:
     place = patient.tables.location
-    for text in dict.fromkeys(
-        f"{finding.table}{f' ({finding.where})' if finding.where else ''}: {what}"
-        for finding, what in done
-    ):
+    for text in dict.fromkeys(f"{_place(finding)}: {what}" for finding, what in done):
         say(text)
     wrong = problems(left)
     if not wrong:
@@ -114,3 +113,7 @@ def _conclude(
         )
     else:
         say(f"{len(wrong):,} cannot be mended. Restore a backup: aftershock restore FILE")
+
+
+def _place(finding: Finding) -> str:
+    return f"{finding.table} ({finding.where})" if finding.where else finding.table
