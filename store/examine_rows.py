@@ -32,6 +32,7 @@ REPAIRS = {
     "state": AGAIN,
     "value": "They are deleted; run `aftershock score` afterwards.",
     "words": "They are wiped.",
+    "half_wiped": "They are wiped.",
     "blocked": "They are deleted.",
     "dangling": "Those whose post is kept on another day are moved there, the others deleted.",
     "time": "The time on the post stays; the other one is deleted.",
@@ -43,6 +44,7 @@ WHATS = {
     "state": "{n} posts are neither live, hidden nor gone, or live without words",
     "value": "{n} scores hold no value that a scorer gives",
     "words": "{n} rows still hold words of posts deleted at the source",
+    "half_wiped": "{n} posts were deleted at their source, but still have their words",
     "blocked": "{n} rows belong to forgotten posts or authors",
     "dangling": "{n} rows belong to posts that are not in the store",
     "time": "{n} posts have another time than was fixed for them",
@@ -134,7 +136,7 @@ def _portion(
         return
     sound = [day for day in days if day not in skip["posts"]]
     posts = tables.read(lambda: tables.scan("posts").filter(holds(sound)))
-    matched = pl.DataFrame(schema={"post": pl.String})
+    matched = wiped = pl.DataFrame(schema={"post": pl.String})
     for name in HANGING:
         if name not in names:
             continue
@@ -142,10 +144,13 @@ def _portion(
         rows = tables.read(partial(_rows, tables, name, there))
         if name == "matches":
             matched = rows.select("post")
+        if name == "scores":
+            wiped = unhashed(rows)
         yield name, hanging_faults(name, rows, posts, stop), rows
     checked = "matches" in names and not any(day in skip["matches"] for day in sound)
     unmatched = ~posts["post"].is_in(matched["post"].implode()) if checked else pl.lit(False)
     faults = post_faults(posts, keys, stop, fixed)
+    faults["half_wiped"] = (posts["state"] != "gone") & posts["post"].is_in(wiped["post"].implode())
     yield "posts", faults, posts.with_columns(unmatched.alias("unmatched"))
 
 
@@ -188,6 +193,12 @@ def post_faults(
         if times.height == posts.height:  # else `times` holds a post twice, which is said of it
             faults["time"] = (times["fixed"].is_not_null()) & (times["fixed"] != times["at"])
     return faults
+
+
+def unhashed(scores: pl.DataFrame) -> pl.DataFrame:
+    """The posts that have been wiped, as their scores tell: a wipe takes the hash of the text from
+    a score before it comes to the post. Survives where the post's own row is lost or undone."""
+    return scores.filter(pl.col("input_hash").is_null()).select("post", "day").unique("post")
 
 
 def hanging_faults(

@@ -12,7 +12,7 @@ import os
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from datetime import date
+from datetime import UTC, date, datetime
 from functools import partial
 from pathlib import Path
 
@@ -23,10 +23,11 @@ from deltalake import DeltaTable, write_deltalake
 from store import log
 from store.cells import INPUTS, replace_cells
 from store.examine_files import File, active, read_groups
-from store.examine_rows import HANGING, WORDS, hanging_faults, post_faults
+from store.examine_rows import HANGING, WORDS, hanging_faults, post_faults, unhashed
 from store.findings import Finding
-from store.keys import Keys
+from store.keys import Keys, StoreError
 from store.merge import WRITER, Tables, arrow, days, holds, shaped
+from store.posts import wipe
 from store.schema import CELLS, TABLES
 
 # What can be had again from the sources or by counting: lost, they begin anew. Of the others an
@@ -121,6 +122,8 @@ def mend_files(tables: Tables, name: str, found: Sequence[Finding]) -> str:
         kept += rows.height
         if missing and value is not None:
             where.append(f"{value}")
+    if name == "posts" and lost:
+        _keep_out(tables, [value for value in values if value is not None])
     for path in bad:  # the log no longer names it, and nobody could read it
         with suppress(FileNotFoundError):
             fs.delete_file(path)
@@ -131,8 +134,8 @@ def mend_files(tables: Tables, name: str, found: Sequence[Finding]) -> str:
 
 
 _AGAIN = {
-    "posts": "Import or collect those days again. What was deleted there at its source is no longer"
-    " remembered as deleted: old archives may bring it back.",
+    "posts": "Import or collect those days again. What is known to have been deleted at its source"
+    " stays out; posts of accounts that were inactive show until the source is asked again.",
     "matches": "Import or collect those days again.",
     "scores": "Run `aftershock score`; scores of deleted posts cannot be had again.",
     "checks": "They come back with the next recheck.",
@@ -144,6 +147,24 @@ _AGAIN = {
     "exports": "Some exported files are no longer known: delete from them by hand.",
     "labels": "Restore them from a backup.",
 }
+
+
+def _keep_out(tables: Tables, concerned: Sequence[date]) -> None:
+    """Block the keys of lost posts that were deleted at their source: without their rows nothing
+    else would remember it, and an old archive would bring them back."""
+    lost = _wiped(tables, concerned).join(
+        tables.read(lambda: tables.scan("posts").filter(holds(concerned)).select("post")),
+        on="post",
+        how="anti",
+    )
+    now = pl.lit(datetime.now(UTC), TABLES["blocked"][0]["blocked_at"])
+    tables.merge("blocked", lost.select(key="post", blocked_at=now))
+
+
+def _wiped(tables: Tables, concerned: Sequence[date]) -> pl.DataFrame:
+    with suppress(StoreError):  # scores that are damaged too tell nothing
+        return unhashed(tables.read(lambda: tables.scan("scores").filter(holds(concerned))))
+    return pl.DataFrame(schema={"post": pl.String, "day": pl.Date})
 
 
 def _salvage(
@@ -194,6 +215,8 @@ def mend_rows(tables: Tables, keys: Keys, found: Sequence[Finding]) -> None:
         if strange:
             _drop_times(tables, [day for finding in strange for day in finding.days])
         _by_group(tables, name, concerned, lambda rows: _sound_posts(tables, keys, rows))
+        if halves := [day for f in found if f.kind == "half_wiped" for day in f.days]:
+            wipe(tables, _wiped(tables, halves)["post"].to_list(), datetime.now(UTC))
     elif name in HANGING:
         _by_group(tables, name, concerned, lambda rows: _sound_hanging(tables, name, rows))
     elif name == "runs":

@@ -225,6 +225,10 @@ ROWS = {
     "a link that changed on the disk": damage(
         lambda f: change(f, "posts", LIVE, uri=pl.lit("reddit:t3_other")), ("posts", "garbled")
     ),
+    "a deletion undone": damage(
+        lambda f: change(f, "scores", pl.lit(value=True), input_hash=pl.lit(None, pl.String)),
+        ("posts", "half_wiped"),
+    ),
     "an unknown state": damage(
         lambda f: change(f, "posts", LIVE, state=pl.lit("lost")), ("posts", "state")
     ),

@@ -15,6 +15,7 @@ from damaging import (
     LOGS,
     ROWS,
     again,
+    append,
     data_file,
     entries,
     fill,
@@ -22,7 +23,7 @@ from damaging import (
 )
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from storing import SALT, count_cells, raw, write
+from storing import SALT, START, count_cells, raw, write
 
 from store.doctor import Doctor
 from store.findings import problems
@@ -105,7 +106,7 @@ def test_each_damage_is_found_alone_and_mended_or_said_to_be_past_mending(
     hanging = {"posts": {"matches", "scores", "cells"}, "scores": {"cells"}, "matches": {"cells"}}
     tables |= {other for table in tables for other in hanging.get(table, set())}
     before, after = contents(whole), contents(store)
-    lost = {"the ledger flipped", "a time that moved", "a time twice"}
+    lost = {"a deletion undone", "the ledger flipped", "a time that moved", "a time twice"}
     assert differing(before, after) <= tables | {"times", "blocked"}
     if name in lost | {"a forgotten post"}:
         return
@@ -118,6 +119,8 @@ def assert_same_voices(one: dict[str, pl.DataFrame], other: dict[str, pl.DataFra
     alive = [tables["posts"].filter(state="live")["post"].to_list() for tables in (one, other)]
     both = sorted(set(alive[0]) & set(alive[1]))
     assert set(both) == set(alive[1])
+    hidden = other["posts"].filter(state="hidden")["post"]  # of that only the lost row knew
+    assert set(alive[0]) - set(both) <= set(hidden)
     for table in ("posts", "matches", "scores"):
         columns = [c for c in TABLES[table][0] if c not in {"scored_at", "first_seen_at"}]
         kept = [t[table].filter(pl.col("post").is_in(both)).select(columns) for t in (one, other)]
@@ -143,15 +146,34 @@ def test_a_damaged_file_is_deleted_and_its_neighbours_rows_stay(store: Path) -> 
     assert contents(store)["posts"].equals(before.filter(~pl.col("post").is_in(lost.implode())))
 
 
+def test_a_deleted_post_whose_row_is_lost_stays_out(store: Path) -> None:
+    opened = Store.open(str(store), salt=SALT)
+    key = opened.key(f"reddit:t3_{DELETED}")
+    data_file(store, day=START.date()).unlink()
+    repair(store)
+    assert key not in set(contents(store)["posts"]["post"])
+    again(Store.open(str(store), salt=SALT))
+    assert key not in set(contents(store)["posts"]["post"])
+
+
+def test_a_deletion_whose_commit_is_lost_is_done_again(store: Path) -> None:
+    opened = Store.open(str(store), salt=SALT)
+    before = len(entries(store))
+    opened.wipe([opened.key("reddit:t3_3")])
+    assert len(entries(store)) == before + 1
+    garble(entries(store)[-1])
+    repair(store)
+    (row,) = contents(store)["posts"].filter(post=opened.key("reddit:t3_3")).to_dicts()
+    assert (row["state"], row["text"]) == ("gone", None)
+
+
 def test_row_groups_that_can_be_read_are_kept(store: Path) -> None:
     path = data_file(store, "matches")
     frame = pl.read_parquet(path)
     frame.write_parquet(path, row_group_size=max(1, frame.height // 4))
-    start = path.stat().st_size // 3
     data = bytearray(path.read_bytes())
     data[8:40] = bytes(32)
     path.write_bytes(bytes(data))
-    assert start
     assert ("matches", "damaged") in look(store)
     said = repair(store)[0]
     kept = contents(store)["matches"].height
@@ -185,10 +207,8 @@ def test_of_two_copies_the_deletion_counts(store: Path) -> None:
     fresh = Store.open(str(store.with_name("fresh")), salt=SALT)
     write(fresh, raw(DELETED))
     alive = fresh.scan("posts").collect()
-    from damaging import append  # noqa: PLC0415
-
     append(other, "posts", alive)
-    assert look(other) == {("posts", "twice")}
+    assert look(other) == {("posts", "twice"), ("posts", "half_wiped")}
     repair(other)
     (row,) = contents(other)["posts"].filter(post=key).to_dicts()
     assert (row["state"], row["text"], row["uri"]) == ("gone", None, None)
