@@ -14,7 +14,7 @@ from cases import authoring
 from cases.case import Case, CaseError
 from cli.console import Stop, out, say, say_json, warn
 from store.location import store_location
-from store.tables import Store, StoreError
+from store.tables import Store, StoreMissing
 
 app = typer.Typer(no_args_is_help=True, help="The controversies that are watched.")
 
@@ -88,7 +88,7 @@ def test(
 def _hits(case: Case) -> str:
     try:
         store = Store.open(create=False)
-    except StoreError:
+    except StoreMissing:
         return f"No store at {store_location()} yet, so no hits to count."
     counts = (
         store.visible()

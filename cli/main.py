@@ -123,7 +123,8 @@ def _code(error: BaseException) -> int:
 def _sentence(error: BaseException) -> str:
     if isinstance(error, (CaseError, StoreError)):
         return str(error)
-    if isinstance(error, OSError):
+    library = isinstance(error, OSError) and error.errno is None and "os error" in str(error)
+    if isinstance(error, OSError) and not library:
         place = f"{error.filename}: " if error.filename else ""
         what = f"{place}{error.strerror or error}."
         if error.errno in _FULL:
@@ -131,7 +132,7 @@ def _sentence(error: BaseException) -> str:
         elif error.errno in _CLOSED:
             what += " Give this user access to it, or name another place."
         return what
-    if isinstance(error, (DeltaError, pl.exceptions.PolarsError)) or panicked(error):
+    if library or isinstance(error, (DeltaError, pl.exceptions.PolarsError)) or panicked(error):
         return str(said(error, store_location(), "read"))
     return (
         f"Aftershock stopped on a mistake of its own ({type(error).__name__}: {error}). What was"

@@ -30,6 +30,10 @@ class StoreUnfit(StoreError):  # noqa: N818 - a state of things, not a mistake
     running the command again helps only after a person has changed something."""
 
 
+class StoreMissing(StoreError):  # noqa: N818 - a state of things, not a mistake
+    """There is no store yet, and the command is not one that makes it."""
+
+
 @contextmanager
 def sentences(place: str, done: str) -> Iterator[None]:
     """Turn what is raised while `place` is being `done` (read, written, ...) into a StoreError."""

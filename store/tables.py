@@ -15,7 +15,7 @@ import polars as pl
 
 from store import cells, maintain, posts
 from store.cells import CellsMoved, Stale
-from store.faults import StoreBusy, StoreUnfit
+from store.faults import StoreBusy, StoreMissing, StoreUnfit
 from store.keys import DEMO_SALT, Keys, StoreError
 from store.location import resolved, store_location
 from store.merge import Tables, holds
@@ -29,6 +29,7 @@ __all__ = [
     "Store",
     "StoreBusy",
     "StoreError",
+    "StoreMissing",
     "StoreUnfit",
     "Written",
 ]
@@ -114,7 +115,7 @@ class Store:
         check_place(tables)
         existing = tables.existing()
         if not existing and not create:
-            raise StoreError(
+            raise StoreMissing(
                 f"There is no store at {tables.location} yet. Bring posts in with"
                 " `aftershock import FILE`, or look around with `aftershock demo`."
             )
