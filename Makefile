@@ -28,7 +28,7 @@ run: setup ## collect, score and open the dashboard on http://127.0.0.1:8501 (th
 	@$(BIN)/aftershock run --port $(PORT)
 
 test: setup ## run the tests (no network but loopback)
-	@$(BIN)/pytest -n auto --dist worksteal -q -m 'not browser'
+	@$(BIN)/pytest -n auto --dist worksteal -q -m 'not browser and not long'
 
 test-browser: setup ## run the browser tests (needs chromium)
 	@command -v chromium >/dev/null || command -v chromium-browser >/dev/null || { echo "The browser tests need chromium. On Debian and Ubuntu: apt install chromium, then run make again." >&2; exit 1; }
