@@ -72,8 +72,8 @@ def fault(error: BaseException, place: str = "") -> str | None:
     text = str(error)
     if any(sign in text for sign in _FULL):
         return (
-            f"The disk that holds {place} is full, or a quota is used up. What was stored before is"
-            " whole; free some space and run the same command again."
+            f"The disk that holds {place} is full. What was stored before is whole; free some space"
+            " (or raise the quota) and run the same command again."
         )
     if any(sign in text for sign in _BROKEN):
         return (
