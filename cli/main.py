@@ -25,6 +25,7 @@ from cli.doctor import doctor
 from cli.export import app as export_app
 from cli.files import import_files
 from cli.maintain import maintain
+from cli.quiet import without_panics
 from cli.run import run
 from cli.schedule import app as schedule_app
 from cli.score import score
@@ -80,7 +81,9 @@ def main() -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # French has to get through an ASCII terminal
             stream.reconfigure(errors="backslashreplace")
-    sys.exit(_run())
+    with without_panics():
+        code = _run()
+    sys.exit(code)
 
 
 def _run() -> int:  # noqa: PLR0911 - one return for each way a command ends

@@ -229,6 +229,26 @@ def test_a_panic_of_the_libraries_is_a_sentence(at: Path, aftershock, monkeypatc
     assert "Traceback" not in ended.err
 
 
+def test_reports_of_panics_are_kept_off_the_screen_and_nothing_else() -> None:
+    program = """
+import os, sys
+from cli.quiet import without_panics
+with without_panics():
+    os.write(2, b"before\\n\\nthread 'tokio-rt-worker' (7) panicked at buffered.rs:369:41:\\n"
+        b"Already shut down\\nstack backtrace:\\nnote: Some details are omitted.\\nbetween\\n")
+    print("a sentence", file=sys.stderr)
+print("after", file=sys.stderr)
+"""
+    ended = subprocess.run(
+        [sys.executable, "-c", program],
+        cwd=TESTS.parent,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert sorted(ended.stderr.split("\n")) == ["", "a sentence", "after", "before", "between"]
+
+
 @pytest.fixture
 def disk(tmp_path: Path) -> Callable[[str], list[dict[str, Any]]]:
     """Runs filling.py in a mount namespace of its own, with posts to be imported."""
@@ -269,6 +289,7 @@ def test_a_full_disk_is_a_sentence_and_the_same_command_goes_on_when_it_is_not(d
             assert step["code"] == 1, step
             assert "full" in step["err"], step
             assert "free some space" in step["err"].lower(), step
+            assert len(step["err"].splitlines()) == 1, step
             assert step["command"] == "export" or step["files"] == [], step
     stopped = {step["command"] for step in said[:-1] if step["left"] is not None and step["code"]}
     assert stopped == {"import", "score", "maintain", "export"}
