@@ -55,7 +55,8 @@ def without_panics() -> Iterator[None]:
 
 def _own() -> bool:
     try:
-        return sys.stderr is sys.__stderr__ and sys.stderr.fileno() == 2
+        own = sys.__stderr__
+        return own is not None and sys.stderr is own and own.fileno() == 2
     except (OSError, ValueError, AttributeError):
         return False
 

@@ -278,6 +278,7 @@ def disk(tmp_path: Path) -> Callable[[str], list[dict[str, Any]]]:
 
 
 @mounts
+@pytest.mark.long
 def test_a_full_disk_is_a_sentence_and_the_same_command_goes_on_when_it_is_not(disk) -> None:
     said = disk("full")
     for step in said[:-1]:
@@ -315,7 +316,7 @@ BOUND = ("setpriv", "--bounding-set=-dac_override,-dac_read_search") if os.geteu
 
 
 @pytest.mark.skipif(bool(BOUND) and not shutil.which("setpriv"), reason="root without setpriv")
-@pytest.mark.parametrize("name", ["import", "posts"])
+@pytest.mark.parametrize("name", ["import", pytest.param("posts", marks=pytest.mark.long)])
 def test_a_store_without_the_right_to_write_is_a_sentence(at: Path, name: str) -> None:
     for path in [at, *at.rglob("*")]:
         path.chmod(0o555 if path.is_dir() else 0o444)
