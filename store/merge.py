@@ -18,11 +18,14 @@ from typing import Any, TypeVar
 from urllib.parse import unquote
 
 import polars as pl
+import pyarrow as pa
+import pyarrow.parquet as pq
 from deltalake import DeltaTable, WriterProperties
-from deltalake.exceptions import CommitFailedError, DeltaError
+from deltalake.exceptions import CommitFailedError, DeltaError, TableNotFoundError
 
+from store import log
 from store.erasures import Journal
-from store.faults import StoreBusy, fault, sentences, vanished
+from store.faults import StoreBusy, damaged, fault, sentences, vanished
 from store.keys import StoreError
 from store.location import is_local
 from store.lock import WriterLock
@@ -139,9 +142,27 @@ class Tables:
         a scan asks it for files and for statistics one after the other, which must agree."""
         known = self._snapshots.get(name)
         if known is None or known.version() != self.version(name):
-            with self.sentences("opened", name):
-                known = self._snapshots[name] = DeltaTable(self.uri(name))
+            known = self._snapshots[name] = self.opened(name)
         return known
+
+    def refresh(self) -> None:
+        """Forget what was opened: files and logs may have been mended behind its back."""
+        self._snapshots.clear()
+
+    def opened(self, name: str) -> DeltaTable:
+        """The table, opened anew. Raises StoreError when its log is damaged, saying where."""
+        with self.sentences("opened", name):
+            if self.local and (empty := log.hollow(Path(self.uri(name)))) is not None:
+                raise StoreError(damaged(self.uri(name), f"entry {empty} of its log is empty"))
+            try:
+                return DeltaTable(self.uri(name))
+            except TableNotFoundError:
+                raise
+            except DeltaError as error:
+                what = None if fault(error) else log.log_fault(log.files(self.uri(name)))
+                if what is None:
+                    raise
+                raise StoreError(damaged(self.uri(name), what)) from error
 
     def scan(self, name: str) -> pl.LazyFrame:
         """The rows of a table as it stands now; polars skips the files of other partitions.
@@ -172,14 +193,24 @@ class Tables:
         so a query over three of them may meet it more than once.
         """
         with self.sentences("read"):
-            for _ in range(LOOKS - 1):
+            for look in range(1, LOOKS + 1):
                 try:
                     return query().collect()
                 except (OSError, pl.exceptions.PolarsError) as error:
-                    if not vanished(error):
+                    if look == LOOKS or not vanished(error):
+                        self._blame(error)
                         raise
                     self._snapshots.clear()
-            return query().collect()
+            raise AssertionError("the last look returns or raises")
+
+    def _blame(self, error: Exception) -> None:
+        """Raise StoreError when one of the files just read is plainly damaged: polars does not say
+        which file it could not read."""
+        for name, table in self._snapshots.items() if self.local and not fault(error) else ():
+            actions = pl.DataFrame(table.get_add_actions(flatten=True))
+            for path, size in actions.select("path", "size_bytes").iter_rows():
+                if what := file_fault(Path(self.uri(name)) / path, size):
+                    raise StoreError(damaged(self.uri(name), f"{path} {what}")) from error
 
     def partitions(self, name: str) -> pl.DataFrame:
         """How many rows and files each partition holds, from the log alone: value, rows, files."""
@@ -212,13 +243,14 @@ class Tables:
         """
         with self.lock(), self.sentences("written", name):
             for tried in range(TRIES):
-                table = DeltaTable(self.uri(name))
+                table = self.opened(name)
                 try:
                     return attempt(table)
                 except DeltaError as error:
                     lost = isinstance(error, CommitFailedError) and not fault(error)
                     moved = "not found" in str(error) and self.version(name) > table.version()
                     if not (lost or moved):
+                        self._blame(error)
                         raise
                 pause(tried)
         raise StoreBusy(
@@ -354,6 +386,20 @@ class Tables:
         return max(
             (int(e[:20]) for e in entries if e[:20].isdigit() and e.endswith(ends)), default=-1
         )
+
+
+def file_fault(path: Path, size: int) -> str | None:
+    """What is wrong with a data file as far as its size and footer tell, None when nothing is."""
+    try:
+        found = path.stat().st_size
+        if found != size:
+            return f"has {found:,} bytes in place of {size:,}"
+        pq.read_metadata(path)
+    except FileNotFoundError:
+        return "is missing"
+    except (OSError, pa.ArrowException, ValueError):
+        return "cannot be read"
+    return None
 
 
 def _merger(

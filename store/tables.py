@@ -19,7 +19,7 @@ from store import forget as forgetting
 from store.backup import Backup, Expired
 from store.cells import CellsMoved, Stale
 from store.erasures import journal_of
-from store.faults import StoreBusy
+from store.faults import StoreBusy, StoreMissing, StoreUnfit
 from store.forget import Forgotten
 from store.keys import DEMO_SALT, Keys, StoreError
 from store.location import resolved, spool_path, store_location
@@ -32,7 +32,17 @@ from store.schema import RUNS, SCORES, TABLES, Batch
 from store.spool import Spool
 from store.swap import clear_leftovers
 
-__all__ = ["CellsMoved", "Known", "Stale", "Store", "StoreBusy", "StoreError", "Written"]
+__all__ = [
+    "CellsMoved",
+    "Known",
+    "Stale",
+    "Store",
+    "StoreBusy",
+    "StoreError",
+    "StoreMissing",
+    "StoreUnfit",
+    "Written",
+]
 
 ROWS_AT_ONCE = 50_000
 _WORK = ("post", "day", "source", "author", "text", "langs", "text_hash")
@@ -104,7 +114,7 @@ class Store:
         check_place(tables)
         existing = tables.existing()
         if not existing and not create:
-            raise StoreError(
+            raise StoreMissing(
                 f"There is no store at {tables.location} yet. Bring posts in with"
                 " `aftershock import FILE`, or look around with `aftershock demo`."
             )
@@ -149,6 +159,12 @@ class Store:
     def visible(self) -> pl.LazyFrame:
         """The posts that may be shown and exported: neither hidden nor gone."""
         return self.scan("posts").filter(pl.col("state") == "live")
+
+    def writable(self) -> None:
+        """Raise StoreUnfit when nothing can be written here: what has to be recorded can then not
+        be done at all."""
+        with self._tables.lock():
+            pass
 
     def known(self) -> Known:
         return Known(self._tables, self._keys)
