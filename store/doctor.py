@@ -8,13 +8,15 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
-from datetime import date
+from datetime import UTC, date, datetime
 from pathlib import Path
 
 import polars as pl
 
 from store import cells
+from store.erasures import journal_of, read, siblings
 from store.examine_files import examine_data, examine_leftovers, examine_log, opens
 from store.examine_rows import BY_DAY, examine_days, examine_labels, examine_others
 from store.findings import Finding, problems
@@ -30,6 +32,7 @@ from store.mend import (
 )
 from store.merge import Tables, monday
 from store.opening import admit, check_place, salt_of
+from store.replay import OnRecord, erase
 from store.schema import CELL_KEY, CELLS, SCHEMA_VERSION, TABLES
 
 MakeCells = Callable[[pl.DataFrame], pl.DataFrame]
@@ -67,6 +70,14 @@ class Doctor:
             if opens(examine_log(self.tables, name)):
                 admit(self.tables, self.keys, demo=self.demo, among=(name,))
                 break
+        if not self.demo:
+            with suppress(StoreError):  # the table that tells which journal is this store's is lost
+                self.tables.journal = journal_of(
+                    self.tables.location,
+                    self.keys.fingerprint,
+                    self.tables.identity(),
+                    beside_store=self.salt is not None,
+                )
 
     def examine(
         self,
@@ -140,7 +151,8 @@ class Doctor:
     ) -> list[Finding]:
         found = examine_days(self.tables, self.keys, skip, moved)
         for name in TABLES:
-            if name not in BY_DAY and name in skip and not skip[name]:
+            # A key twice in `exported` does no harm: it says the same twice.
+            if name not in {*BY_DAY, "exported"} and name in skip and not skip[name]:
                 found += examine_others(self.tables, name)
         if {"posts", "labels"} <= skip.keys() and not skip["posts"]:
             found += examine_labels(self.tables)
@@ -237,6 +249,8 @@ class Doctor:
                 done += rows
                 if not rows:
                     break
+            if done:
+                done += self._erase_again()
             done += self._mend_cells(make_cells)
         return done
 
@@ -293,6 +307,20 @@ class Doctor:
         return [
             (finding, f"The figures of {weeks:,} weeks are counted again.") for finding in wrong
         ]
+
+    def _erase_again(self) -> Iterator[tuple[Finding, str]]:
+        """Make again what is on record as erased: the rows that said so may be among the lost."""
+        if self.tables.journal is None or not {*cells.INPUTS, "blocked"} <= set(self._readable()):
+            return
+        known = OnRecord()
+        for file in siblings(self.tables.journal):
+            known.add(list(read(file)))
+        counts = erase(self.tables, known, datetime.now(UTC))
+        if any(counts):
+            text = "What was deleted, hidden or forgotten had come back with the lost rows."
+            words = ("wiped", "forgotten", "hidden", "shown again as their accounts are back")
+            said = ", ".join(f"{n:,} {word}" for n, word in zip(counts, words, strict=True) if n)
+            yield Finding("posts", "erased", text), f"By the journal of erasures: posts {said}."
 
     def _readable(self) -> list[str]:
         return [name for name in self.tables.existing() if opens(examine_log(self.tables, name))]

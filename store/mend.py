@@ -26,7 +26,7 @@ from store.examine_files import File, active, read_groups
 from store.examine_rows import HANGING, WORDS, hanging_faults, post_faults, unhashed
 from store.findings import Finding
 from store.keys import Keys, StoreError
-from store.merge import WRITER, Tables, arrow, days, holds, shaped
+from store.merge import WRITER, Tables, arrow, holds, literals, shaped
 from store.posts import wipe
 from store.schema import CELLS, TABLES
 
@@ -145,6 +145,7 @@ _AGAIN = {
     "blocked": "Some forgotten posts are no longer kept out: restore the backup of the store, or"
     " forget them again.",
     "exports": "Some exported files are no longer known: delete from them by hand.",
+    "exported": "Which posts those exports hold is no longer known: delete or write them again.",
     "labels": "Restore them from a backup.",
 }
 
@@ -184,15 +185,19 @@ def _salvage(
             absent = [pl.lit(None, schema[c]).alias(c) for c in schema if c not in frame.columns]
             frame = frame.with_columns(absent)
             if partition:
-                frame = frame.with_columns(pl.lit(file.value, pl.Date).alias(partition))
+                frame = frame.with_columns(pl.lit(file.value, schema[partition]).alias(partition))
             parts.append(shaped(frame, schema))
     return pl.concat(parts), lost
 
 
-def overwrite(tables: Tables, name: str, rows: pl.DataFrame, values: Sequence[date]) -> None:
+def overwrite(
+    tables: Tables, name: str, rows: pl.DataFrame, values: Sequence[date] | Sequence[str]
+) -> None:
     """Put rows in the place of all rows of these partitions, or of a whole table without any."""
-    partition = TABLES[name][1]
-    where = f"{partition} IN ({days(pl.Series(values, dtype=pl.Date))})" if partition else None
+    schema, partition, _ = TABLES[name]
+    where = None
+    if partition:
+        where = f'"{partition}" IN ({literals(pl.Series(values, dtype=schema[partition]))})'
 
     def attempt(table: DeltaTable) -> None:
         write_deltalake(

@@ -12,7 +12,7 @@ import shutil
 import tempfile
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
@@ -30,13 +30,9 @@ from store.maintain import maintain
 from store.merge import Tables
 from store.opening import check_place, make_ready
 from store.recording import append
+from store.replay import WAITED, OnRecord, erase
 from store.schema import CELLS, EXPORTS, SCHEMA_VERSION, TABLES
 from store.swap import clear_leftovers, staging_prefix, swap
-
-_TURNS = (erasures.HIDDEN, erasures.BACK)
-# An account is hidden as of when that was asked for, which may be while a backup kept writers
-# waiting: a little before the backup's time, and not in it.
-_WAITED = timedelta(hours=1)
 
 
 @dataclass(frozen=True)
@@ -56,27 +52,14 @@ class Restored:
 
 
 @dataclass
-class _Known:
+class _Covered(OnRecord):
     """Every erasure that is on record somewhere, and whether that reaches back to the backup."""
 
-    wiped: set[str] = field(default_factory=set)
-    blocked: set[str] = field(default_factory=set)
-    turns: list[tuple[datetime, str, str]] = field(default_factory=list)  # time, kind, author
     covered: bool = False
 
-    def add(self, entries: Sequence[Erasure], backup: Manifest) -> None:
-        for entry in entries:
-            if entry.kind == erasures.WIPED:
-                self.wiped.update(entry.keys)
-            elif entry.kind == erasures.BLOCKED:
-                self.blocked.update(entry.keys)
-            elif entry.kind in _TURNS and entry.at >= backup.created_at - _WAITED:
-                self.turns += [(entry.at, entry.kind, author) for author in entry.keys]
+    def learn(self, entries: Sequence[Erasure], backup: Manifest) -> None:
+        self.add(entries, backup.created_at)
         self.covered |= erasures.covers(entries, backup.backup)
-
-    def last_turns(self) -> dict[str, tuple[str, datetime]]:
-        """The newest word on every author: hidden or back, since when."""
-        return {author: (kind, at) for at, kind, author in sorted(self.turns)}
 
 
 def restore(
@@ -203,11 +186,11 @@ def _previous(tables: Tables, keys: Keys, *, replace: bool) -> Tables | None:
 
 def _known(
     own: Sequence[Erasure], journals: Iterable[Path], previous: Tables | None, backup: Manifest
-) -> _Known:
-    known = _Known()
-    known.add(own, backup)
+) -> _Covered:
+    known = _Covered()
+    known.learn(own, backup)
     for file in journals:
-        known.add(list(erasures.read(file)), backup)
+        known.learn(list(erasures.read(file)), backup)
     if previous:
         # A damaged store is what restores are for: then the journals have to do.
         with suppress(StoreError):
@@ -215,7 +198,7 @@ def _known(
     return known
 
 
-def _ask(previous: Tables, known: _Known, backup: Manifest) -> None:
+def _ask(previous: Tables, known: _Covered, backup: Manifest) -> None:
     """What the store in the place knows of erasures."""
     blocked = posts.blocked(previous)["key"].to_list()
     rows = previous.read(
@@ -231,7 +214,7 @@ def _ask(previous: Tables, known: _Known, backup: Manifest) -> None:
     for state, kind in (("hidden", erasures.HIDDEN), ("live", erasures.BACK)):
         turned = rows.filter(pl.col("author").is_not_null(), state=state)
         for author, at in turned.select("author", "state_at").unique().iter_rows():
-            if at >= backup.created_at - _WAITED:
+            if at >= backup.created_at - WAITED:
                 known.turns.append((at, kind, author))
     # A store that remembers making this backup has lived through everything since.
     if previous.identity() == backup.store:
@@ -250,7 +233,7 @@ def _unknown(path: Path, journal: Journal) -> StoreError:
 
 
 def _prepare(
-    staging: Tables, keys: Keys, backup: Manifest, known: _Known, now: datetime
+    staging: Tables, keys: Keys, backup: Manifest, known: _Covered, now: datetime
 ) -> tuple[int, int, int, int]:
     """Open what was unpacked, bring it up to date, and erase in it what was erased meanwhile.
 
@@ -263,43 +246,21 @@ def _prepare(
                 f" {figures['version']}. Nothing was restored: take an older backup."
             )
     make_ready(staging, keys, demo=False)
-    forgotten = posts.forget(staging, known.blocked, now) if known.blocked else 0
-    wiped = posts.wipe(staging, known.wiped, now)
-    hidden = back = 0
-    for (kind, at), authors in _turns(staging, known).items():
-        if kind == erasures.HIDDEN:
-            hidden += posts.hide(staging, authors, at)
-        else:
-            back += posts.restore(staging, authors, at)
-    return wiped, forgotten, hidden, back
-
-
-def _turns(staging: Tables, known: _Known) -> dict[tuple[str, datetime], list[str]]:
-    """Authors to be hidden or brought back, by kind and time, only those with posts here: each
-    group costs a commit."""
-    last = known.last_turns()
-    if not last:
-        return {}
-    there = staging.read(lambda: staging.scan("posts").select(pl.col("author").unique()))["author"]
-    groups: dict[tuple[str, datetime], list[str]] = {}
-    for author in there:
-        if author in last:
-            groups.setdefault(last[author], []).append(author)
-    return groups
+    return erase(staging, known, now)
 
 
 def _on_record(
     journal: Journal,
     own: Sequence[Erasure],
-    known: _Known,
+    known: _Covered,
     backup: Manifest,
     path: Path,
     now: datetime,
 ) -> None:
     """Put into the journal here what only the replaced store or another machine's journal knew, so
     that the next restore of the same backup knows it too."""
-    here = _Known()
-    here.add(own, backup)
+    here = _Covered()
+    here.learn(own, backup)
     journal.write(erasures.WIPED, known.wiped - here.wiped, now)
     journal.write(erasures.BLOCKED, known.blocked - here.blocked, now)
     for at, kind, author in sorted(set(known.turns) - set(here.turns)):
