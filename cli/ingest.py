@@ -21,8 +21,9 @@ import polars as pl
 
 from cases.case import Case
 from cases.match import match
+from cli.console import warn
 from store.schema import Bad, Batch, Reading
-from store.tables import Store, StoreError
+from store.tables import Store, StoreBusy, StoreError
 
 BAD_SHOWN = 20
 
@@ -70,6 +71,9 @@ def ingest(
         if ledger:
             store.log_run(_row(unit, cases, failed=failed))
 
+    store.drain()
+    for sentence in store.set_aside():
+        warn(sentence)
     gone = pl.Series("gone", [], dtype=pl.UInt64)  # hashes: a dump can name millions
     try:
         for batch in batches:
@@ -83,8 +87,10 @@ def ingest(
             key = (batch.collector, batch.reading.source, batch.reading.unit)
             unit = units.get(key)
             if unit is None:
+                # Nothing of it is stored yet, though its first batch may be its last as well.
+                begun = Reading(batch.reading.unit, batch.reading.source, batch.reading.host)
                 unit = units[key] = Unit(
-                    uuid.uuid4().hex, batch.collector, datetime.now(UTC), cursor, batch.reading
+                    uuid.uuid4().hex, batch.collector, datetime.now(UTC), cursor, begun
                 )
                 log(unit)
             rows = match(batch.posts, cases, matched=matched, taken=batch.taken)
@@ -104,10 +110,15 @@ def ingest(
                 unit.cursor = batch.cursor or unit.cursor
                 log(unit)
     except BaseException as error:
+        failed = [
+            _row(unit, cases, failed=_sentence(error))
+            for unit in units.values()
+            if unit.reading.status == "running"
+        ]
         with suppress(StoreError):  # the error under way says more than a second one would
-            for unit in units.values():
-                if unit.reading.status == "running":
-                    log(unit, failed=_sentence(error))
+            if failed and ledger:
+                # Who has waited for other writers does not wait for them once more.
+                (store.log_run_later if isinstance(error, StoreBusy) else store.log_run)(*failed)
         raise
     return list(units.values())
 

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from cli.console import say, say_json
+from cli.console import say, say_json, warn
 from store.tables import Store
 
 
@@ -21,7 +21,10 @@ def maintain(
     as_json: Annotated[bool, typer.Option("--json", help="The figures as JSON.")] = False,
 ) -> None:
     """Compact the tables, drop old files and wipe posts hidden for more than 30 days."""
-    figures = Store.open(create=False).maintain(purge=purge)
+    store = Store.open(create=False)
+    figures = store.maintain(purge=purge)
+    for sentence in store.set_aside():
+        warn(sentence)
     if as_json:
         say_json(figures)
         return

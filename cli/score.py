@@ -29,6 +29,7 @@ def score_store(store: Store, *, rescore: bool = False) -> Counter[str]:
     """
     markers = {store.author_key(source, name) for source, name in BOTS}
     counts: Counter[str] = Counter()
+    store.drain()  # what waits in the spool is scored too
     with progress() as bar:
         task = bar.add_task("scoring", total=None, rows=0)
         for posts in store.work(SCORER, rescore=rescore):

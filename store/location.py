@@ -5,6 +5,7 @@ Reads no file and makes no folder: whoever needs one of these places does that.
 
 from __future__ import annotations
 
+import hashlib
 import os
 from pathlib import Path
 
@@ -30,6 +31,18 @@ def salt_path() -> Path:
     # A relative XDG_CONFIG_HOME is invalid and to be ignored (XDG Base Directory Specification).
     base = Path(configuration) if configuration and Path(configuration).is_absolute() else None
     return (base or Path.home() / ".config") / "aftershock" / "salt"
+
+
+def spool_path(location: str, fingerprint: str) -> Path:
+    """Where batches wait that could not be committed: inside a local store, so that they move and
+    are searched with it; for an object store a folder of this user, one for each store."""
+    if is_local(location):
+        return Path(location) / "spool"
+    state = os.environ.get("XDG_STATE_HOME")
+    base = Path(state) if state and Path(state).is_absolute() else None
+    place = hashlib.sha256(location.encode()).hexdigest()[:16]
+    folder = (base or Path.home() / ".local" / "state") / "aftershock" / "spool"
+    return folder / f"{fingerprint}-{place}"
 
 
 def is_local(location: str) -> bool:

@@ -17,7 +17,7 @@ from deltalake import DeltaTable
 
 from store.cells import CellsMoved, replace_cells, stale
 from store.merge import WRITER, Tables
-from store.posts import wipe_hidden
+from store.posts import finish_erasures, wipe_hidden
 from store.schema import CELLS, TABLES
 
 KEPT_HOURS = 1
@@ -37,6 +37,7 @@ def maintain(tables: Tables, now: datetime, *, purge: bool = False) -> dict[str,
     Returns rows_wiped, files_before, files_after and, on a local disk, bytes_freed.
     """
     with tables.lock() if purge else nullcontext():
+        finish_erasures(tables, now)
         wiped = wipe_hidden(tables, now)
         files, freed = _files(tables), 0
         for name in TABLES:

@@ -262,13 +262,19 @@ class Tables:
             )
         return done
 
-    def update(self, name: str, found: pl.DataFrame, updates: Mapping[str, str]) -> int:
-        """Set columns of the rows with these `post` and partition values; returns how many."""
+    def update(
+        self, name: str, found: pl.DataFrame, updates: Mapping[str, str], when: str = "TRUE"
+    ) -> int:
+        """Set columns of the rows with these `post` and partition values; returns how many.
+
+        `when` restricts it to what still holds at the commit; it stays in the log, so it may name
+        no value that a person could be known by.
+        """
         return self._by_key(
             name,
             found,
             lambda table, where: table.update(
-                dict(updates), predicate=where, writer_properties=WRITER
+                dict(updates), predicate=f"{where} AND {when}", writer_properties=WRITER
             )["num_updated_rows"],
         )
 

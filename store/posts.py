@@ -6,15 +6,16 @@ Works on keys; who turns uris and names into keys is `keys.py`.
 from __future__ import annotations
 
 import secrets
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from datetime import UTC, datetime, timedelta
 from functools import partial
 
 import polars as pl
 
+from store.faults import StoreBusy
 from store.keys import Keys
-from store.merge import ROWS_A_MERGE, Tables, chunks, holds, moment, shaped
-from store.schema import CHECKS, MATCHES, POSTS, RAW_POST, WORDS
+from store.merge import ROWS_A_MERGE, TRIES, Tables, chunks, holds, moment, shaped
+from store.schema import CHECKS, MATCHES, POSTS, RAW_POST, TABLES, WORDS
 
 # What a newer copy of a post changes. Its key, time, day, first sight and the engagement at first
 # sight stay. A reply's root that was known once is not unlearnt from a copy without it.
@@ -188,6 +189,7 @@ def add_checks(tables: Tables, checks: pl.DataFrame) -> None:
     """Upsert CHECKS rows without their day; those of posts that are not stored are dropped."""
     checks = checks.sort("checked_at", maintain_order=True).unique("post", keep="last")
     with tables.lock():
+        seen = tables.version("blocked")
         rows = checks.join(_find(tables, checks, "day"), on="post")
         values = [name for name in CHECKS if name not in {"post", "day"}]
         tables.merge(
@@ -196,6 +198,9 @@ def add_checks(tables: Tables, checks: pl.DataFrame) -> None:
             updates={name: f"s.{name}" for name in values},
             when="s.checked_at > t.checked_at",
         )
+        if tables.version("blocked") != seen:
+            late = rows.join(blocked(tables), left_on="post", right_on="key", how="semi")
+            tables.delete("checks", late.select("post", "day"))
 
 
 def _find(tables: Tables, keys: pl.DataFrame, *columns: str) -> pl.DataFrame:
@@ -213,28 +218,37 @@ def wipe(tables: Tables, keys: Collection[str], now: datetime) -> int:
 
 
 def hide(tables: Tables, authors: Collection[str], now: datetime) -> int:
-    return _turn(tables, pl.col("state") == "live", "hidden", now, authors)
+    return _turn(tables, "live", "hidden", now, authors)
 
 
 def restore(tables: Tables, authors: Collection[str], now: datetime) -> int:
-    return _turn(tables, pl.col("state") == "hidden", "live", now, authors)
+    return _turn(tables, "hidden", "live", now, authors)
 
 
 def wipe_hidden(tables: Tables, now: datetime) -> int:
     """Wipe what has been hidden for more than 30 days."""
     limit = now - timedelta(days=HIDDEN_DAYS)
     overdue = (pl.col("state") == "hidden") & (pl.col("state_at") < limit)
-    return _wipe(tables, overdue, now)
+    # Said again to the merge: the account may come back after the look and before the commit.
+    return _wipe(tables, overdue, now, when=f"t.state = 'hidden' AND t.state_at < {moment(limit)}")
 
 
-def _wipe(tables: Tables, which: pl.Expr, now: datetime, wanted: pl.LazyFrame | None = None) -> int:
+def _wipe(
+    tables: Tables,
+    which: pl.Expr,
+    now: datetime,
+    wanted: pl.LazyFrame | None = None,
+    *,
+    when: str = "t.state <> 'gone'",
+) -> int:
     """Wipe posts, and the hashes of their texts from their scores.
 
     Every author gets one random id in this call, so that the posts wiped together stay one voice:
     as posts without author each would count as a voice of its own, and the intervals shrink. The
     old and the new id stand side by side nowhere but here.
 
-    Scores go first: a wipe that was killed after them finds its posts again.
+    Scores go first: a wipe that was killed after them finds its posts again. And once more last:
+    a scorer who saw the post before it was gone may have come in between (`erase_scored`).
     """
     with tables.lock():
 
@@ -247,6 +261,26 @@ def _wipe(tables: Tables, which: pl.Expr, now: datetime, wanted: pl.LazyFrame | 
         found = tables.read(posts)
         if found.is_empty():
             return 0
+        seen = _unhash(tables, found)
+        voices = found.select("author").drop_nulls().unique()
+        fresh = pl.Series("fresh", [secrets.token_hex(16) for _ in voices["author"]], pl.String)
+        rows = found.join(voices.with_columns(fresh), on="author", how="left")
+        wiped = tables.change(
+            "posts",
+            rows.select("post", "day", author="fresh"),
+            WIPED | {"state": "'gone'", "state_at": moment(now.astimezone(UTC))},
+            when,
+        )
+        if tables.version("scores") != seen:
+            _unhash(tables, gone_among(tables, found))
+        return wiped
+
+
+def _unhash(tables: Tables, found: pl.DataFrame) -> int:
+    """Take the hashes of their texts from the scores of these posts (post, day); returns the
+    version of the scores that holds none."""
+    for _ in range(TRIES):
+        seen = tables.version("scores")
         hashed = tables.read(
             lambda: (
                 tables.scan("scores")
@@ -255,60 +289,147 @@ def _wipe(tables: Tables, which: pl.Expr, now: datetime, wanted: pl.LazyFrame | 
                 .join(found.lazy(), on="post", how="semi")
             )
         )
+        if hashed.is_empty():
+            return seen
         tables.update("scores", hashed, {"input_hash": "NULL"})
-        voices = found.select("author").drop_nulls().unique()
-        fresh = pl.Series("fresh", [secrets.token_hex(16) for _ in voices["author"]], pl.String)
-        rows = found.join(voices.with_columns(fresh), on="author", how="left")
-        return tables.change(
-            "posts",
-            rows.select("post", "day", author="fresh"),
-            WIPED | {"state": "'gone'", "state_at": moment(now.astimezone(UTC))},
-            "t.state <> 'gone'",
+    raise StoreBusy(
+        f"Scores of deleted posts kept coming into {tables.location}. Run the same command again."
+    )
+
+
+def gone_among(tables: Tables, rows: pl.DataFrame) -> pl.DataFrame:
+    """Which of these rows (post, day) are of posts that are gone: post, day."""
+    days = rows["day"].unique().to_list()
+    keys = rows.lazy().select("post").unique()
+    return tables.read(
+        lambda: (
+            tables.scan("posts")
+            .filter(holds(days), pl.col("state") == "gone")
+            .select("post", "day")
+            .join(keys, on="post", how="semi")
         )
+    )
 
 
-def _turn(
-    tables: Tables, which: pl.Expr, state: str, now: datetime, authors: Collection[str]
-) -> int:
-    """Give authors' posts another state. Found first and then updated by day and key, since the
-    predicate of an update stays in the log: an author in it would be on record for ever."""
+def _turn(tables: Tables, old: str, new: str, now: datetime, authors: Collection[str]) -> int:
+    """Give authors' posts another state, unless they got their present one later than `now`.
+
+    Found first and then updated by day and key, since the predicate of an update stays in the log:
+    an author in it would be on record for ever. The old state is in the predicate: a post that was
+    wiped after it was found stays gone.
+    """
     if not authors:
         return 0
-    updates = {"state": f"'{state}'", "state_at": moment(now.astimezone(UTC))}
+    at = now.astimezone(UTC)
+    updates = {"state": f"'{new}'", "state_at": moment(at)}
     wanted = pl.LazyFrame({"author": sorted(set(authors))}, schema={"author": pl.String})
     with tables.lock():
         found = tables.read(
             lambda: (
                 tables.scan("posts")
-                .filter(which)
+                .filter(
+                    pl.col("state") == old,
+                    pl.col("state_at").is_null() | (pl.col("state_at") <= at),
+                )
                 .join(wanted, on="author", how="semi")
                 .select("post", "day")
             )
         )
-        return tables.update("posts", found, updates)
+        return tables.update("posts", found, updates, when=f"\"state\" = '{old}'")
 
 
 def forget(tables: Tables, keys: Collection[str], now: datetime) -> int:
     """Delete every row of these posts, or of these authors' posts, and block their keys.
 
-    Blocked before anything is deleted, so that no writer brings a post back meanwhile; the posts
-    go last, so that a forget that was killed finds them again.
+    Blocked before anybody looks which posts there are: a writer who read the list before that has
+    committed by then and is found here, or finds the block after its commit (`erase_blocked`). The
+    posts go last, so that a forget that was killed finds them again.
     """
     wanted = pl.DataFrame({"key": sorted(set(keys))}, schema={"key": pl.String})
     with tables.lock():
-        found = tables.read(
-            lambda: (
-                tables.scan("posts")
-                .select("post", "day", "author")
-                .filter(
-                    pl.col("post").is_in(wanted["key"].implode())
-                    | pl.col("author").is_in(wanted["key"].implode())
-                )
-                .select("post", "day")
-            )
-        )
+        _block(tables, wanted, now)
+        found = tables.read(lambda: _blocked_posts(tables, wanted["key"]))
         stop = pl.concat([wanted, found.select(key="post")]).unique()
-        tables.merge("blocked", stop.with_columns(blocked_at=pl.lit(now, POSTS["at"])))
+        _block(tables, stop.join(wanted, on="key", how="anti"), now)
+        return _delete(tables, found)
+
+
+def _delete(tables: Tables, found: pl.DataFrame) -> int:
+    """Delete every row of these posts (post, day), last those of the posts themselves."""
+    for name in ("scores", "matches", "checks", "labels", "times"):
+        tables.delete(name, found)
+    return tables.delete("posts", found)
+
+
+def _block(tables: Tables, keys: pl.DataFrame, now: datetime) -> None:
+    if keys.height:
+        tables.merge("blocked", keys.with_columns(blocked_at=pl.lit(now, POSTS["at"])))
+
+
+def _blocked_posts(tables: Tables, keys: pl.Series) -> pl.LazyFrame:
+    """Stored posts whose own key, or whose author's, is among these: post, day."""
+    every = keys.implode()
+    return (
+        tables.scan("posts")
+        .select("post", "day", "author")
+        .filter(pl.col("post").is_in(every) | pl.col("author").is_in(every))
+        .select("post", "day")
+    )
+
+
+def _rows_of(tables: Tables, name: str, keys: pl.Series) -> pl.DataFrame:
+    """Rows of any table by their post, wherever they lie: post and, where there is one, day."""
+    columns = ["post", "day"] if TABLES[name][1] else ["post"]
+    return tables.read(
+        lambda: tables.scan(name).select(columns).filter(pl.col("post").is_in(keys.implode()))
+    )
+
+
+# What was erased while somebody was writing. A writer looks at the blocks before its commits, a
+# forget may come between; the lock keeps that apart on one machine and within one step only. So
+# whoever writes looks again afterwards, and whoever erases sets its mark before it looks: one of
+# the two sees the other. A kill in between is made good by `maintain` (`finish_erasures`).
+
+
+def erase_blocked(tables: Tables, rows: pl.DataFrame, seen: int) -> pl.Series:
+    """Take out again those of these posts (post, day, author), just stored, that were blocked after
+    version `seen` of the blocks; returns their keys."""
+    if tables.version("blocked") == seen:
+        return pl.Series("post", [], pl.String)
+    stop = blocked(tables)["key"].implode()
+    late = rows.filter(pl.col("post").is_in(stop) | pl.col("author").is_in(stop))
+    if late.height:
+        # By where they were put: whoever forgot them may have deleted the post, and our match of it
+        # came in afterwards. Blocked by their own keys too, for scorers, who know no author.
+        _block(tables, late.select(key="post"), datetime.now(UTC))
+        _delete(tables, late.select("post", "day"))
+    return late["post"]
+
+
+def erase_scored(tables: Tables, rows: pl.DataFrame, seen: Mapping[str, int]) -> None:
+    """Take back from these scores (post, day), just stored, what was erased since `seen`: those of
+    blocked posts, and the hash of the text of those that are gone."""
+    if tables.version("blocked") != seen["blocked"]:
+        late = rows.join(blocked(tables), left_on="post", right_on="key", how="semi")
+        tables.delete("scores", late.select("post", "day"))
+    if tables.version("posts") != seen["posts"]:
+        found = gone_among(tables, rows)
+        if found.height:
+            _unhash(tables, found)
+
+
+def finish_erasures(tables: Tables, now: datetime) -> None:
+    """Complete what a kill cut off between the mark and the deed: rows of blocked posts and of
+    blocked authors' posts go, and so do the hashes of wiped texts."""
+    stop = blocked(tables)["key"]
+    if len(stop):
+        found = tables.read(lambda: _blocked_posts(tables, stop))
+        if found.height:
+            forget(tables, found["post"].to_list(), now)
         for name in ("scores", "matches", "checks", "labels", "times"):
-            tables.delete(name, found)
-        return tables.delete("posts", found)
+            tables.delete(name, _rows_of(tables, name, stop))
+    gone = tables.read(
+        lambda: tables.scan("posts").filter(pl.col("state") == "gone").select("post", "day")
+    )
+    if gone.height:
+        _unhash(tables, gone)

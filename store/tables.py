@@ -6,7 +6,6 @@ What the tables look like is in `schema.py`; how rows get into them in `posts.py
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from functools import partial
 from typing import Any
@@ -17,27 +16,17 @@ from store import cells, maintain, posts
 from store.cells import CellsMoved, Stale
 from store.faults import StoreBusy
 from store.keys import DEMO_SALT, Keys, StoreError
-from store.location import resolved, store_location
+from store.location import resolved, spool_path, store_location
 from store.merge import Tables, holds
 from store.opening import admit, check_place, create_tables, salt_of
-from store.schema import CHECKS, SCORES, TABLES, Batch
+from store.prepared import Prepared, Written, apply, log_runs, prepare
+from store.schema import RUNS, SCORES, TABLES, Batch
+from store.spool import Spool
 
 __all__ = ["CellsMoved", "Known", "Stale", "Store", "StoreBusy", "StoreError", "Written"]
 
 ROWS_AT_ONCE = 50_000
 _WORK = ("post", "day", "source", "author", "text", "langs", "text_hash")
-
-
-@dataclass(frozen=True)
-class Written:
-    """What became of a batch, in posts: those kept because they belong to a case (neither gone in
-    the same batch nor blocked), of these the ones not seen before, those wiped because they are
-    gone, and those refused because they or their author are blocked."""
-
-    new: int
-    kept: int
-    gone: int
-    blocked: int
 
 
 class Known:
@@ -83,6 +72,7 @@ class Store:
     def __init__(self, tables: Tables, keys: Keys, *, demo: bool) -> None:
         self._tables = tables
         self._keys = keys
+        self._spool = Spool(spool_path(tables.location, keys.fingerprint))
         self.demo = demo
         self.location = tables.location
 
@@ -188,27 +178,52 @@ class Store:
         unless it is a copy of a stored post: a post that belonged once stays in the case, with its
         newest words and its match as it was, even when those no longer match.
         Every step goes by key, so a batch that was cut off half-way is simply written again.
+
+        What waits in the spool goes first. When other writers are in the way for too long, the
+        batch is kept in the spool, for whoever writes next, and StoreBusy says so.
         """
-        now = datetime.now(UTC)
-        gone = pl.DataFrame({"uri": batch.gone}, schema={"uri": pl.String})
-        # A post that is gone in the batch that brings it is never written, not even to be wiped.
-        there = batch.posts.join(gone, on="uri", how="anti")
-        belong = there.join(matches, on="uri", how="semi")
-        again = self._stored(there.join(matches, on="uri", how="anti"))
-        rows = posts.shape(pl.concat([belong, again]), batch.collector, self._keys)
-        placed, new, blocked = posts.store(self._tables, rows)
-        found = matches.with_columns(self._keys.posts(matches["uri"]).alias("post"))
-        kept = placed.join(found, on="post", how="semi").height
-        posts.add_matches(self._tables, found.join(placed, on="post"))
-        wiped = self.wipe([self.key(uri) for uri in batch.gone])
-        source = batch.reading.source
-        posts.hide(self._tables, [self.author_key(source, a) for a in batch.hidden], now)
-        posts.restore(self._tables, [self.author_key(source, a) for a in batch.back], now)
-        if batch.checks is not None and batch.checks.height:
-            checks = batch.checks.with_columns(self._keys.posts(batch.checks["uri"]).alias("post"))
-            columns = [name for name in CHECKS if name != "day"]
-            posts.add_checks(self._tables, checks.select(columns))
-        return Written(new=new, kept=kept, gone=wiped, blocked=blocked)
+        busy: StoreBusy | None = None
+        try:
+            self.drain()
+        except StoreBusy as error:
+            busy = error
+        ready = prepare(batch, matches, self._keys, datetime.now(UTC), self._stored)
+        if busy is None:
+            try:
+                return apply(self._tables, ready)
+            except StoreBusy as error:
+                busy = error
+        self._spool.put(ready)
+        raise StoreBusy(
+            f"Other Aftershock processes kept {self.location} busy for too long. The last"
+            f" {ready.posts.height:,} posts are kept in the spool; the next run stores them. Run"
+            " the same command again to go on."
+        ) from busy
+
+    def drain(self) -> int:
+        """Store what waits in the spool and return how many batches that were.
+
+        Every writing command begins with it, and every `write`. Two may drain at once, and a kill
+        between storing a batch and removing it does no harm: it is then stored a second time.
+        Raises StoreBusy when other writers are still in the way: what is left keeps waiting.
+        """
+        done = 0
+        for path in self._spool.waiting():
+            waiting = self._spool.read(path)
+            if waiting is not None:
+                apply(self._tables, waiting)
+                self._spool.remove(path)
+                done += 1
+        return done
+
+    def set_aside(self) -> list[str]:
+        """A sentence for each batch of the spool that could not be read."""
+        return [
+            f"The waiting batch {path} cannot be read and is set aside; the others are stored."
+            " What it held is read again from its source, unless that was a file: then import the"
+            " file again. Delete it, or leave it: it goes by itself after a week."
+            for path in self._spool.set_aside()
+        ]
 
     def _stored(self, raw: pl.DataFrame) -> pl.DataFrame:
         """Those rows of RAW_POST that are copies of stored posts."""
@@ -232,21 +247,28 @@ class Store:
         Keys that are not stored are ignored. The old files go with `maintain`: an hour later, or at
         once with `purge`.
         """
+        self.drain()
         return posts.wipe(self._tables, post_keys, datetime.now(UTC))
 
     def hide(self, author_keys: Collection[str]) -> int:
         """Hide the posts of inactive accounts: wiped after 30 days unless restored."""
+        self.drain()
         return posts.hide(self._tables, author_keys, datetime.now(UTC))
 
     def restore(self, author_keys: Collection[str]) -> int:
+        self.drain()
         return posts.restore(self._tables, author_keys, datetime.now(UTC))
 
     def forget(self, keys: Collection[str]) -> int:
         """Delete every row of these posts, or of these authors' posts, and never take them again.
 
-        Returns how many posts there were. The cells are stale afterwards.
+        What waits in the spool is searched too. Returns how many stored posts there were. The cells
+        are stale afterwards.
         """
-        return posts.forget(self._tables, keys, datetime.now(UTC))
+        forgotten = posts.forget(self._tables, keys, datetime.now(UTC))
+        # After the keys are blocked, so that nobody who is just draining brings them back.
+        self._spool.scrub(keys)
+        return forgotten
 
     def log_run(self, *rows: Mapping[str, Any]) -> None:
         """Upsert rows of the ledger by run_id, in one commit; columns not in them stay as they are.
@@ -254,28 +276,18 @@ class Store:
         All rows have the same columns. `started_at` has to be one and stay the same: it says in
         which month a row lies.
         """
-        self._upsert(
-            "runs",
-            *(
-                {**row, "month": row["started_at"].astimezone(UTC).date().replace(day=1)}
-                for row in rows
-            ),
-        )
+        dated = [_dated(row) for row in rows]
+        log_runs(self._tables, _framed("runs", dated), dated[0].keys())
+
+    def log_run_later(self, *rows: Mapping[str, Any]) -> None:
+        """Leave whole rows of the ledger in the spool: how a run ended that others kept waiting."""
+        runs = _framed("runs", [_dated(row) for row in rows])
+        self._spool.put(Prepared(at=datetime.now(UTC), runs=runs.select(RUNS.names())))
 
     def record_export(self, row: Mapping[str, Any]) -> None:
         """Upsert one row of EXPORTS by path."""
-        self._upsert("exports", row)
-
-    def _upsert(self, name: str, *rows: Mapping[str, Any]) -> None:
-        schema, partition, key = TABLES[name]
-        columns = rows[0].keys()
-        if unknown := columns - schema.keys():
-            raise ValueError(f"{name} has no column {', '.join(sorted(unknown))}")
-        if any(row.keys() != columns for row in rows):
-            raise ValueError(f"rows of {name} written together need the same columns")
-        updates = {column: f"s.{column}" for column in columns if column not in {*key, partition}}
-        frame = pl.DataFrame([dict(row) for row in rows], schema=schema)
-        self._tables.merge(name, frame, updates=updates)
+        updates = {column: f"s.{column}" for column in row.keys() - {"path"}}
+        self._tables.merge("exports", _framed("exports", [row]), updates=updates)
 
     # Scores and cells
 
@@ -329,15 +341,11 @@ class Store:
         )
         values = [name for name in SCORES if name not in {"post", "case", "scorer", "day"}]
         with self._tables.lock():  # a post may be forgotten or wiped while it is being scored
+            seen = {name: self._tables.version(name) for name in ("blocked", "posts")}
             allowed = scores.join(
                 posts.blocked(self._tables), left_on="post", right_on="key", how="anti"
             )
-            days = allowed["day"].unique().to_list()
-            gone = self.read(
-                lambda: (
-                    self.scan("posts").filter(holds(days), pl.col("state") == "gone").select("post")
-                )
-            )
+            gone = posts.gone_among(self._tables, allowed)
             wiped = pl.col("post").is_in(gone["post"].implode())
             allowed = allowed.with_columns(
                 input_hash=pl.when(~wiped).then(pl.col("input_hash")),
@@ -348,6 +356,7 @@ class Store:
                 updates={name: f's."{name}"' for name in values},
                 when="s.scored_at > t.scored_at",
             )
+            posts.erase_scored(self._tables, allowed, seen)
 
     def stale(self) -> Stale:
         """Which weeks' cells no longer reflect posts, matches and scores."""
@@ -375,8 +384,25 @@ class Store:
     # Upkeep
 
     def maintain(self, purge: bool = False, *, now: datetime | None = None) -> dict[str, int]:
-        """Wipe what was hidden for 30 days, compact, drop old files, checkpoint.
+        """Store what waits in the spool, wipe what was hidden for 30 days, complete erasures that
+        were cut off, compact, drop old files, checkpoint.
 
         Returns rows_wiped, files_before, files_after and, on a local disk, bytes_freed.
         """
+        self.drain()
         return maintain.maintain(self._tables, now or datetime.now(UTC), purge=purge)
+
+
+def _dated(row: Mapping[str, Any]) -> dict[str, Any]:
+    return {**row, "month": row["started_at"].astimezone(UTC).date().replace(day=1)}
+
+
+def _framed(name: str, rows: Sequence[Mapping[str, Any]]) -> pl.DataFrame:
+    """Rows of a table from dictionaries that all have the same columns of it."""
+    schema = TABLES[name][0]
+    columns = rows[0].keys()
+    if unknown := columns - schema.keys():
+        raise ValueError(f"{name} has no column {', '.join(sorted(unknown))}")
+    if any(row.keys() != columns for row in rows):
+        raise ValueError(f"rows of {name} written together need the same columns")
+    return pl.DataFrame([dict(row) for row in rows], schema=schema)

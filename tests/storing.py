@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import polars as pl
@@ -114,6 +118,31 @@ def counted(store: Store) -> dict[date, int]:
 
 def stored(store: Store, table: str = "posts") -> pl.DataFrame:
     return store.scan(table).collect()
+
+
+def without_lock(store: Store) -> Store:
+    """The store with nothing to keep its writers apart but optimistic commits."""
+    store._tables._lock._lock = None
+    return store
+
+
+def unlocked(store: Store) -> Store:
+    """The store as if it lay on an object store: no lock, and no purge that relies on one."""
+    store._tables.local = False
+    return without_lock(store)
+
+
+def process(code: str, *words: str) -> subprocess.Popen[str]:
+    """Python code in a process of its own, with the tests' and the program's modules."""
+    root = Path(__file__).parents[1]
+    env = os.environ | {"PYTHONPATH": os.pathsep.join(map(str, (root, root / "tests")))}
+    return subprocess.Popen(
+        [sys.executable, "-c", code, *words],
+        env=env,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
 
 
 def texts(store: Store) -> Sequence[str | None]:

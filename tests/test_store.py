@@ -793,11 +793,11 @@ def test_cells_outside_their_weeks_are_an_error_and_not_a_double_count(store: St
 WRITER = """
 import sys
 from store.tables import Store
-from storing import SALT, raw, write
+from storing import SALT, raw, without_lock, write
 place, name, lock = sys.argv[1:]
 store = Store.open(place, salt=SALT)
 if lock == "unlocked":  # as on an object store, where optimistic commits are all there is
-    store._tables._lock._lock = None
+    without_lock(store)
 for n in range(6):
     write(store, *[raw(f"{name}-{n}-{i}") for i in range(20)], raw("shared", at=None))
 """

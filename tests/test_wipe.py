@@ -5,16 +5,13 @@ from __future__ import annotations
 import os
 import shutil
 import time
-from collections.abc import Iterator
-from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import polars as pl
-import pyarrow.parquet as pq
 import pytest
-import zstandard
 from deltalake import DeltaTable, write_deltalake
+from searching import contents, traces
 from storing import (
     SALT,
     SCORER,
@@ -33,7 +30,6 @@ from store.merge import arrow
 from store.schema import SCORES
 from store.tables import Store
 
-ZSTD_MAGIC = b"\x28\xb5\x2f\xfd"
 # A text whose beginning, middle and end can be told apart: statistics keep the beginning only.
 TEXT = "Quagmirestart " + "and so on " * 500 + "Zephyrmiddle" + " and so on" * 500 + " Wickerend"
 SECRET = raw(
@@ -48,35 +44,6 @@ def tokens(store: Store) -> list[str]:
     author = store.author_key("reddit", "PlantedWriter")
     words = ["Quagmirestart", "Zephyrmiddle", "Wickerend", "9plantedid", "u_plantedwriter"]
     return [*words, author, store.text_hash(TEXT)]
-
-
-def contents(path: Path) -> Iterator[bytes]:
-    """What a file says, in every way it can be read: raw (which holds a Parquet file's footer and
-    statistics), every compressed page, every value of every column."""
-    data = path.read_bytes()
-    yield data
-    start = data.find(ZSTD_MAGIC)
-    while start >= 0:
-        with suppress(zstandard.ZstdError):  # four bytes that happened to look like a page
-            yield zstandard.ZstdDecompressor().decompressobj().decompress(data[start:])
-        start = data.find(ZSTD_MAGIC, start + 1)
-    if data[:4] == b"PAR1":
-        yield str(pq.read_metadata(path)).encode()
-        for column in pq.ParquetFile(path).read().columns:
-            yield str(column.to_pylist()).encode()
-
-
-def traces(folder: str | Path, wanted: list[str]) -> dict[str, set[str]]:
-    """Which of these words stand in which files under `folder`."""
-    found: dict[str, set[str]] = {word: set() for word in wanted}
-    files = [path for path in Path(folder).rglob("*") if path.is_file()]
-    assert files
-    for path in files:
-        for content in [path.name.encode(), *contents(path)]:
-            for word in wanted:
-                if word.lower().encode() in content.lower():
-                    found[word].add(str(path.relative_to(folder)))
-    return {word: places for word, places in found.items() if places}
 
 
 @pytest.fixture
