@@ -7,7 +7,7 @@ PORT ?= 8501
 export PYTHONUTF8 := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test test-browser lint bench demo collect score export dashboard schedule lock clean
+.PHONY: help setup run test test-long test-browser lint bench demo collect score export dashboard schedule lock clean
 
 help: ## print this list
 	@echo "usage: make TARGET"
@@ -28,7 +28,10 @@ run: setup ## collect, score and open the dashboard on http://127.0.0.1:8501 (th
 	@$(BIN)/aftershock run --port $(PORT)
 
 test: setup ## run the tests (no network but loopback)
-	@$(BIN)/pytest -n auto --dist worksteal -q -m 'not browser'
+	@$(BIN)/pytest -n auto --dist worksteal -q -m 'not browser and not long'
+
+test-long: setup ## run the long tests of the store: kills and races by the hundred (some minutes)
+	@$(BIN)/pytest -n auto --dist worksteal -q -m long
 
 test-browser: setup ## run the browser tests (needs chromium)
 	@command -v chromium >/dev/null || command -v chromium-browser >/dev/null || { echo "The browser tests need chromium. On Debian and Ubuntu: apt install chromium, then run make again." >&2; exit 1; }
@@ -41,7 +44,7 @@ lint: setup ## check style, types and the direction of imports
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
 
-bench: setup ## measure speed, as ratios within one run
+bench: setup ## measure speed, as ratios within one run (BENCH_LARGE=1: a thousand to ten million posts)
 	@$(BIN)/python -m benchmarks
 
 demo: setup ## show the dashboard with invented posts
