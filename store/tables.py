@@ -12,11 +12,12 @@ from typing import Any
 
 import polars as pl
 
-from store import cells, maintain, posts
+from store import cells, finding, maintain, posts
 from store.cells import CellsMoved, Stale
 from store.faults import StoreBusy
+from store.index import Index
 from store.keys import DEMO_SALT, Keys, StoreError
-from store.location import resolved, spool_path, store_location
+from store.location import index_path, resolved, spool_path, store_location
 from store.merge import Tables, holds
 from store.opening import admit, check_place, create_tables, salt_of
 from store.prepared import Prepared, Written, apply, log_runs, prepare
@@ -57,8 +58,9 @@ class Known:
             return set()
         asked = pl.DataFrame({"uri": list(dict.fromkeys(uris))}, schema={"uri": pl.String})
         asked = asked.with_columns(self._keys.posts(asked["uri"]).alias("post"))
+        where = finding.somewhere(self._tables, asked["post"])
         found = self._tables.read(
-            lambda: rows().select("post").join(asked.lazy(), on="post").select("uri")
+            lambda: rows().filter(where).select("post").join(asked.lazy(), on="post").select("uri")
         )
         return set(found["uri"])
 
@@ -71,6 +73,7 @@ class Store:
 
     def __init__(self, tables: Tables, keys: Keys, *, demo: bool) -> None:
         self._tables = tables
+        self._tables.index = Index(index_path(tables.location, keys.fingerprint))
         self._keys = keys
         self._spool = Spool(spool_path(tables.location, keys.fingerprint))
         self.demo = demo
