@@ -332,3 +332,18 @@ def test_the_index_of_an_object_store_lies_in_the_users_cache(
     assert one != two
     monkeypatch.setenv("XDG_CACHE_HOME", "relative")
     assert index_path("s3://bucket/one", "f" * 16).is_relative_to(Path.home() / ".cache")
+
+
+def test_a_merge_into_more_than_fits_into_memory_goes_in_steps(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("store.merge.HELD_A_MERGE", 3)
+    write(store, *(raw(n, **at(n % 5)) for n in range(15)))
+    before = store._tables.version("posts")
+    later = SEEN + timedelta(days=1)
+    rows = [raw(n, text="edited", collected_at=later, **at(n % 5)) for n in range(20)]
+    assert write(store, *rows).new == 5
+    assert store._tables.version("posts") == before + 5  # a day holds three rows
+    assert stored(store)["text"].to_list() == ["edited"] * 20
+    spoil(store, "2025-05-05")
+    assert store.known().has([uri(1), uri(16), uri(21)]) == {uri(1), uri(16)}
