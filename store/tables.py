@@ -14,15 +14,16 @@ from typing import Any
 import polars as pl
 
 from store import backup as backups
-from store import cells, maintain, posts
+from store import cells, lookup, maintain, posts
 from store import forget as forgetting
 from store.backup import Backup, Expired
 from store.cells import CellsMoved, Stale
 from store.erasures import journal_of
 from store.faults import StoreBusy, StoreMissing, StoreUnfit
 from store.forget import Forgotten
+from store.index import Index
 from store.keys import DEMO_SALT, Keys, StoreError
-from store.location import resolved, spool_path, store_location
+from store.location import index_path, resolved, spool_path, store_location
 from store.merge import Tables, holds
 from store.opening import check_place, make_ready, salt_of
 from store.portions import Stretch, stretches
@@ -76,8 +77,9 @@ class Known:
             return set()
         asked = pl.DataFrame({"uri": list(dict.fromkeys(uris))}, schema={"uri": pl.String})
         asked = asked.with_columns(self._keys.posts(asked["uri"]).alias("post"))
+        where = lookup.somewhere(self._tables, asked["post"])
         found = self._tables.read(
-            lambda: rows().select("post").join(asked.lazy(), on="post").select("uri")
+            lambda: rows().filter(where).select("post").join(asked.lazy(), on="post").select("uri")
         )
         return set(found["uri"])
 
@@ -90,6 +92,7 @@ class Store:
 
     def __init__(self, tables: Tables, keys: Keys, *, demo: bool) -> None:
         self._tables = tables
+        self._tables.index = Index(index_path(tables.location, keys.fingerprint))
         self._keys = keys
         self._spool = Spool(spool_path(tables.location, keys.fingerprint))
         self.demo = demo
