@@ -1,6 +1,6 @@
 """The key index: on which day a post lies, so that looking one up by its key reads no whole store.
 
-One SQLite file that can be deleted at any time: `finding.py` fills it from the tables and holds
+One SQLite file that can be deleted at any time: `lookup.py` fills it from the tables and holds
 every answer against them. It may name a post that is not stored, or a day on which it is not; as
 far as it claims to reach (`covered`), it never leaves one out. Holds keys and days, nothing else.
 """
@@ -65,11 +65,15 @@ class Index:
         with self._open() as file:
             return _reach(file, name)
 
-    def find(self, name: str, keys: pl.Series) -> pl.DataFrame:
-        """Where these posts may lie: post, day."""
+    def find(self, name: str, keys: pl.Series, least: Reach) -> pl.DataFrame | None:
+        """Where these posts may lie: post, day; None when the index no longer reaches to `least`,
+        because the file was deleted or filled anew a moment ago."""
         with self._open() as file:
             file.execute("CREATE TEMP TABLE asked (post BLOB PRIMARY KEY) WITHOUT ROWID")
             file.execute("BEGIN")
+            reach = _reach(file, name)
+            if reach.id != least.id or reach.covered < least.covered:
+                return None
             file.executemany(
                 "INSERT OR IGNORE INTO asked VALUES (?)", ((key,) for key in _bytes(keys.sort()))
             )
@@ -147,17 +151,14 @@ class Index:
         """
         with self._open() as file:
             file.execute("BEGIN IMMEDIATE")
-            before = file.total_changes
             file.executemany(
                 "DELETE FROM keys WHERE kind = ? AND post = ?",
                 ((kind, bytes.fromhex(key)) for key in keys for kind in range(len(KINDS))),
             )
-            gone = file.total_changes - before
-            if gone:
-                _new_era(file)
+            # Even when none was here: whoever is filling the file may have read them already.
+            _new_era(file)
             file.execute("COMMIT")
-            if gone:
-                file.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+            file.execute("PRAGMA wal_checkpoint(TRUNCATE)")
 
     def failed(self, error: sqlite3.Error) -> None:
         """After an error: delete the file if it is damaged. It is made anew at the next look-up;

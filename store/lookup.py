@@ -34,8 +34,10 @@ def places(tables: Tables, name: str, keys: pl.Series) -> pl.DataFrame | None:
         return None
     try:
         for _ in range(TRIES):
-            if _caught_up(tables, index, name):
-                return index.find(name, keys)
+            reach = _caught_up(tables, index, name)
+            found = index.find(name, keys, reach) if reach else None
+            if found is not None:
+                return found
     except sqlite3.Error as error:
         index.failed(error)
     return None
@@ -98,21 +100,22 @@ def drop(tables: Tables, keys: Collection[str]) -> None:
             tables.index.failed(error)
 
 
-def _caught_up(tables: Tables, index: Index, name: str) -> bool:
-    """Bring the index up to the table as it stands; False when others kept changing it."""
+def _caught_up(tables: Tables, index: Index, name: str) -> Reach | None:
+    """Bring the index up to the table as it stands, and say how far that is; None when others kept
+    changing it."""
     table = tables.snapshot(name)
     here = Reach(str(table.metadata().id), table.version(), "")
     reach = index.reach(name)
     if reach.id == here.id and reach.covered == here.covered:
-        return True
+        return here
     if reach.covered > here.covered and tables.version(name) > here.covered:
-        return False  # somebody has just written: look again
+        return None  # somebody has just written: look again
     touched = None
     if reach.id == here.id and 0 <= reach.covered < here.covered:
         touched = _touched(tables, name, reach.covered, here.covered)
     target = Reach(here.id, here.covered, reach.era)
     portions = _portions(tables, name, touched)
-    return index.fill(name, target, portions, anew=touched is None)
+    return here if index.fill(name, target, portions, anew=touched is None) else None
 
 
 def _touched(tables: Tables, name: str, covered: int, version: int) -> set[date] | None:

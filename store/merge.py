@@ -456,6 +456,7 @@ def _merger(
     insert: bool,
 ) -> Callable[[DeltaTable], int]:
     def attempt(table: DeltaTable) -> int:
+        before = table.version()
         merger = table.merge(
             arrow(chunk), on, source_alias="s", target_alias="t", writer_properties=WRITER
         )
@@ -464,7 +465,7 @@ def _merger(
         if not insert:
             return int(merger.execute()["num_target_rows_updated"])
         new = int(merger.when_not_matched_insert_all().execute()["num_target_rows_inserted"])
-        if then:
+        if then and table.version() > before:  # without a change there is no commit of ours
             then(table)
         return new
 

@@ -15,7 +15,20 @@ import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
-from storing import CASE, QUERY, SALT, SEEN, START, batch, frame, matches, raw, stored, write
+from storing import (
+    CASE,
+    QUERY,
+    SALT,
+    SEEN,
+    START,
+    batch,
+    frame,
+    matches,
+    raw,
+    stored,
+    without_lock,
+    write,
+)
 
 from store import lookup, posts
 from store.index import BUSY_SECONDS, Index, Reach
@@ -249,9 +262,50 @@ def test_keys_that_were_dropped_while_the_index_was_filled_do_not_come_back(tmp_
     reach = index.reach("posts")
     index.drop(["aa" * 16])
     assert not index.fill("posts", Reach("id", 5, reach.era), [rows], anew=False)
-    assert index.find("posts", rows["post"]).is_empty()
+    assert index.fill("posts", Reach("id", 4, index.reach("posts").era), [], anew=False)
+    found = index.find("posts", rows["post"], index.reach("posts"))
+    assert found is not None
+    assert found.is_empty()
+    reach = index.reach("posts")
+    index.drop(["aa" * 16])  # not in the file, but the filler has read it
+    assert not index.fill("posts", Reach("id", 5, reach.era), [rows], anew=False)
     assert index.fill("posts", Reach("id", 5, index.reach("posts").era), [rows], anew=False)
-    assert index.find("posts", rows["post"]).equals(rows)
+    found = index.find("posts", rows["post"], index.reach("posts"))
+    assert found is not None
+    assert found.equals(rows)
+
+
+def test_an_index_that_was_lost_a_moment_ago_is_not_asked(tmp_path: Path) -> None:
+    index = Index(tmp_path / "keys.sqlite")
+    rows = pl.DataFrame({"post": ["aa" * 16], "day": [START.date()]})
+    index.fill("posts", Reach("id", 5, index.reach("posts").era), [rows], anew=True)
+    reach = index.reach("posts")
+    index.path.unlink()
+    assert index.find("posts", rows["post"], reach) is None
+    index.fill("posts", Reach("other", 7, index.reach("posts").era), [], anew=True)
+    assert index.find("posts", rows["post"], reach) is None
+
+
+def test_a_write_that_changes_nothing_does_not_cover_what_another_machine_stored(
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    here, there = (without_lock(Store.open(store.location, salt=SALT)) for _ in range(2))
+    there._tables.index = Index(tmp_path / "elsewhere.sqlite")
+    write(here, raw(0))
+    index = here._tables.index
+    assert index
+    announce = index.add
+
+    def meanwhile(name: str, rows: pl.DataFrame) -> str:
+        era = announce(name, rows)
+        monkeypatch.undo()
+        write(there, raw(1, **at(3)))
+        return era
+
+    monkeypatch.setattr(index, "add", meanwhile)
+    assert write(here, raw(0)).new == 0
+    assert here.known().has([uri(0), uri(1)]) == {uri(0), uri(1)}
+    assert here.wipe([here.key(uri(1))]) == 1
 
 
 def test_a_commit_that_does_not_join_on_is_read_from_the_log(tmp_path: Path) -> None:
