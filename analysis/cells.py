@@ -20,6 +20,7 @@ MEASURES = ("balance", "neg", "pos", "compound")
 IDENTITY = ("case", "query_hash", "scorer", "source", "via", "lang")
 COUNTS = ("n", "n_neg", "n_neu", "n_pos", "n_language", "n_too_long", "n_marker", "n_displaced")
 DISPLACED = timedelta(hours=24)
+CLUSTERS_AT_ONCE = 300_000  # posts whose clusters are grouped together
 
 SUMS: dict[str, pl.DataType] = {
     "sum_compound": pl.Float64(),
@@ -56,15 +57,30 @@ def cells(scored: pl.DataFrame) -> pl.DataFrame:
     in n_displaced. For cluster kind k and measure m, over clusters c of scored posts:
     k_nn = sum n_c^2, k_ny_m = sum n_c*y_c, k_yy_m = sum y_c^2, y_c the cluster's sum of m.
     """
-    if scored.is_empty():
+    return cells_of(compact(scored))
+
+
+def compact(scored: pl.DataFrame) -> pl.DataFrame:
+    """What the cells need of posts, in a quarter of their memory: IDENTITY and `measured`.
+
+    In: what `cells` takes. Out: one row each, words as categories, ids as 64-bit hashes. Rows of
+    many calls may be concatenated: a busy week fits into memory so, and not as it is stored.
+    """
+    words = pl.Categorical()
+    return scored.select(pl.col(IDENTITY).cast(words)).hstack(
+        measured(scored).with_columns(pl.col("status").cast(words))
+    )
+
+
+def cells_of(posts: pl.DataFrame) -> pl.DataFrame:
+    """`cells` of posts that are `compact` already."""
+    if posts.is_empty():
         return pl.DataFrame(schema=SCHEMA)
     # One small integer for the six words of the key: every grouping below is on integers.
-    identities = scored.select(IDENTITY).unique().with_row_index("identity")
-    posts = measured(scored).with_columns(
-        scored.join(identities, on=IDENTITY, how="left", nulls_equal=True, maintain_order="left")[
-            "identity"
-        ]
-    )
+    identities = posts.select(IDENTITY).unique().with_row_index("identity")
+    posts = posts.join(
+        identities, on=IDENTITY, how="left", nulls_equal=True, maintain_order="left"
+    ).drop(IDENTITY)
     found = []
     for width, every in WIDTHS.items():
         bucketed = posts.with_columns(start=pl.col("at").dt.truncate(every))
@@ -90,12 +106,12 @@ def measured(scored: pl.DataFrame) -> pl.DataFrame:
         "at",
         "status",
         displaced=((pl.col("created_at") - pl.col("at")).abs() > DISPLACED).fill_null(value=False),
-        # Two of a million ids share a hash with a probability below 1e-7.
+        # Two of a million ids share a hash with a probability below 1e-7, of ten million 1e-5.
         author=pl.coalesce("author", "post").hash(),
         thread=pl.coalesce("root", "post").hash(),
         compound=scored_only,
-        neg=(scored_only <= NEGATIVE).cast(pl.Int64),
-        pos=(scored_only >= POSITIVE).cast(pl.Int64),
+        neg=(scored_only <= NEGATIVE).cast(pl.Int8),
+        pos=(scored_only >= POSITIVE).cast(pl.Int8),
     ).with_columns(balance=pl.col("neg") - pl.col("pos"))
 
 
@@ -104,42 +120,74 @@ def sums(posts: pl.DataFrame, by: Sequence[str]) -> pl.DataFrame:
 
     Out: `by`, COUNTS and SUMS. Groups that hold only posts not scored have zeros.
     """
+    groups = counts(posts, by)
+    counted = posts.filter(COUNTED).select(*by, "author", "thread", *MEASURES)
+    for kind in CLUSTERS:
+        groups = groups.join(clusters(counted, by, kind), on=list(by), how="left")
+    return groups.select(
+        *by, *COUNTS, *(pl.col(name).fill_null(0).cast(dtype) for name, dtype in SUMS.items())
+    )
+
+
+# What is in a series: scored, and its place in time can be trusted.
+COUNTED = ~pl.col("displaced") & pl.col("compound").is_not_null()
+
+
+def counts(posts: pl.DataFrame, by: Sequence[str]) -> pl.DataFrame:
+    """Counts of `measured` posts for each group: `by`, COUNTS, sum_compound, sum_compound2."""
     placed = ~pl.col("displaced")
-    is_scored = placed & pl.col("compound").is_not_null()
-    groups = posts.group_by(by).agg(
-        n=is_scored.sum(),
-        n_neg=pl.col("neg").filter(is_scored).sum(),
-        n_pos=pl.col("pos").filter(is_scored).sum(),
-        n_language=(placed & (pl.col("status") == "language")).sum(),
-        n_too_long=(placed & (pl.col("status") == "too_long")).sum(),
-        n_marker=(placed & (pl.col("status") == "marker")).sum(),
-        n_displaced=pl.col("displaced").sum(),
-        sum_compound=pl.col("compound").filter(is_scored).sum(),
-        sum_compound2=(pl.col("compound") ** 2).filter(is_scored).sum(),
+    return (
+        posts.group_by(by)
+        .agg(
+            n=COUNTED.sum(),
+            n_neg=pl.col("neg").filter(COUNTED).sum(),
+            n_pos=pl.col("pos").filter(COUNTED).sum(),
+            n_language=(placed & (pl.col("status") == "language")).sum(),
+            n_too_long=(placed & (pl.col("status") == "too_long")).sum(),
+            n_marker=(placed & (pl.col("status") == "marker")).sum(),
+            n_displaced=pl.col("displaced").sum(),
+            sum_compound=pl.col("compound").filter(COUNTED).sum(),
+            sum_compound2=(pl.col("compound") ** 2).filter(COUNTED).sum(),
+        )
+        .with_columns(n_neu=pl.col("n").cast(pl.Int64) - pl.col("n_neg") - pl.col("n_pos"))
+        .select(
+            *by,
+            *(pl.col(name).cast(pl.Int64) for name in COUNTS),
+            *(pl.col(name).cast(SUMS[name]) for name in ("sum_compound", "sum_compound2")),
+        )
     )
-    counted = posts.filter(is_scored).select(*by, "author", "thread", *MEASURES)
-    for kind, ids in CLUSTERS.items():
-        groups = groups.join(_clusters(counted, by, kind, ids), on=list(by), how="left")
-    return groups.with_columns(
-        n_neu=pl.col("n").cast(pl.Int64) - pl.col("n_neg") - pl.col("n_pos")
-    ).select(
-        *by,
-        *(pl.col(name).cast(pl.Int64) for name in COUNTS),
-        *(pl.col(name).fill_null(0).cast(dtype) for name, dtype in SUMS.items()),
-    )
+
+
+def clusters(
+    posts: pl.DataFrame, by: Sequence[str], kind: str, measures: Sequence[str] = MEASURES
+) -> pl.DataFrame:
+    """The cluster sums of one kind for each group: `by`, k_nn, k_ny_m, k_yy_m. In: counted posts.
+
+    Sums over disjoint sets of clusters add up to the sums over all of them, so many posts are
+    grouped a share of the clusters at a time: grouping takes ten times the memory of the posts.
+    """
+    shares = max(1, -(-posts.height // CLUSTERS_AT_ONCE))
+    first = pl.col(CLUSTERS[kind][0])
+    parts = [
+        _clusters(
+            posts.filter(first % shares == share) if shares > 1 else posts, by, kind, measures
+        )
+        for share in range(shares)
+    ]
+    return pl.concat(parts).group_by(by).sum() if shares > 1 else parts[0]
 
 
 def _clusters(
-    posts: pl.DataFrame, by: Sequence[str], kind: str, ids: Sequence[str]
+    posts: pl.DataFrame, by: Sequence[str], kind: str, measures: Sequence[str]
 ) -> pl.DataFrame:
     size = pl.col("size")
     return (
-        posts.group_by(*by, *ids)
-        .agg(pl.len().cast(pl.Int64).alias("size"), pl.col(MEASURES).sum())
+        posts.group_by(*by, *CLUSTERS[kind])
+        .agg(pl.len().cast(pl.Int64).alias("size"), pl.col(measures).sum())
         .group_by(by)
         .agg(
             (size * size).sum().alias(f"{kind}_nn"),
-            *((size * pl.col(m)).sum().alias(f"{kind}_ny_{m}") for m in MEASURES),
-            *((pl.col(m) * pl.col(m)).sum().alias(f"{kind}_yy_{m}") for m in MEASURES),
+            *((size * pl.col(m)).sum().alias(f"{kind}_ny_{m}") for m in measures),
+            *((pl.col(m) * pl.col(m)).sum().alias(f"{kind}_yy_{m}") for m in measures),
         )
     )

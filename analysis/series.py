@@ -5,17 +5,41 @@ Does not know which hours were collected (`coverage`) and draws nothing (`dashbo
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 import polars as pl
 
 from analysis import interval
-from analysis.cells import COUNTS, SUMS, WIDTHS, cells, measured, sums
+from analysis.cells import (
+    CLUSTERS,
+    COUNTED,
+    COUNTS,
+    SUMS,
+    WIDTHS,
+    cells,
+    cells_of,
+    clusters,
+    compact,
+    counts,
+    measured,
+)
 from analysis.interval import INTERVAL_NOTE
 
-__all__ = ["INTERVAL_NOTE", "cells", "peak", "series", "standardised", "weights", "window"]
+__all__ = [
+    "INTERVAL_NOTE",
+    "cells",
+    "cells_of",
+    "compact",
+    "peak",
+    "series",
+    "standardised",
+    "weights",
+    "window",
+    "window_of",
+    "window_part",
+]
 
 MIN_N = 30  # below it a share of posts says too little to be drawn
 HEADLINE = ("own", "taken")  # thread is a series of its own
@@ -24,6 +48,24 @@ FIGURES = (
     *("neg_share", "neu_share", "pos_share", "mean_compound", "balance", "balance_se"),
     *(f"{m}_{side}" for m in ("balance", "neg", "pos") for side in ("lo", "hi")),
 )
+
+SUBJECT = ("case", "query_hash", "scorer")
+# The sums that figures are made of; those of a mean compound's interval are kept for later.
+USED = (
+    "sum_compound",
+    *(f"{kind}_nn" for kind in CLUSTERS),
+    *(f"{kind}_{s}_{m}" for kind in CLUSTERS for m in interval.TOTALS for s in ("ny", "yy")),
+)
+# The columns of cells that `series` and `weights` read.
+COLUMNS = (*SUBJECT, "source", "via", "lang", "width", "start", *COUNTS, *USED)
+_NO_TALLY = pl.DataFrame(
+    schema={
+        **dict.fromkeys(SUBJECT, pl.String()),
+        **dict.fromkeys(COUNTS, pl.Int64()),
+        **{name: SUMS[name] for name in ("sum_compound", "sum_compound2")},
+    }
+)
+_NO_VOICES = pl.DataFrame(schema={"author": pl.UInt64, "thread": pl.UInt64, "balance": pl.Int8})
 
 
 def series(
@@ -40,8 +82,9 @@ def series(
 ) -> pl.DataFrame:
     """One row for each bucket that has cells (and each source, if asked), sorted by start.
 
-    In: cells of one case, query and scorer; `sources`, `langs` None for all; `since` inclusive and
-    `until` exclusive, both of the bucket's start (UTC). Out: start, [source], the counts n, n_neg,
+    In: cells (COLUMNS of them) of one case, query and scorer; `sources`, `langs` None for all;
+    `since` inclusive and `until` exclusive, of the bucket's start (UTC). Out: start, [source], the
+    counts n, n_neg,
     n_neu, n_pos, the shares (0..1) neg_share, neu_share, pos_share with neg_lo, neg_hi, pos_lo,
     pos_hi, mean_compound (-1..1), balance = 100 * (neg_share - pos_share) in points, up is worse,
     with balance_lo, balance_hi and its standard error balance_se; n_not_scored = n_language +
@@ -65,7 +108,7 @@ def series(
     if until is not None:
         chosen = chosen.filter(pl.col("start") < until)
     by = ["start", "source"] if by_source else ["start"]
-    return _figures(chosen.group_by(by).agg(pl.col(*COUNTS, *SUMS).sum()), by, min_n).sort(by)
+    return _figures(chosen.group_by(by).agg(pl.col(*COUNTS, *USED).sum()), by, min_n).sort(by)
 
 
 def window(scored: pl.DataFrame, *, min_n: int = MIN_N) -> dict[str, Any]:
@@ -74,11 +117,50 @@ def window(scored: pl.DataFrame, *, min_n: int = MIN_N) -> dict[str, Any]:
     In: the columns `cells` takes, of one case, query and scorer, already restricted to the window,
     sources and via wanted. Raises ValueError as `series` does.
     """
-    _one_subject(scored)
-    whole = sums(measured(scored).with_columns(all=pl.lit(0)), ["all"])
-    if whole.is_empty():
-        whole = pl.DataFrame({name: [0] for name in (*COUNTS, *SUMS)})
-    return _figures(whole, [], min_n).row(0, named=True)
+    return window_of([window_part(scored)], min_n=min_n)
+
+
+class Part(NamedTuple):
+    """What a window needs of a part of its posts: 17 bytes a post, of 300 that are read.
+
+    counts: one row for each SUBJECT, COUNTS and the sums of compound. voices: of each counted post
+    author and thread as 64-bit hashes and the balance (-1, 0, 1).
+    """
+
+    counts: pl.DataFrame
+    voices: pl.DataFrame
+
+
+def window_part(scored: pl.DataFrame) -> Part:
+    """One part of a window that is too large to be held at once. In: what `window` takes."""
+    posts = measured(scored).hstack(scored.select(SUBJECT))
+    return Part(
+        counts(posts, SUBJECT),
+        posts.filter(COUNTED).select("author", "thread", "balance"),
+    )
+
+
+def window_of(parts: Iterable[Part], *, min_n: int = MIN_N) -> dict[str, Any]:
+    """`window` of all posts together whose parts, in any order, these are: no post in two of them.
+
+    Clusters run across the parts.
+    """
+    tallies, voices = [_NO_TALLY], [_NO_VOICES]
+    for part in parts:
+        tallies.append(part.counts)
+        voices.append(part.voices)
+    tally, everyone = pl.concat(tallies), pl.concat(voices)
+    _one_subject(tally)
+    posts = everyone.with_columns(
+        all=pl.lit(0, pl.Int8),
+        neg=(pl.col("balance") == 1).cast(pl.Int8),
+        pos=(pl.col("balance") == -1).cast(pl.Int8),
+    )
+    found = tally.select(pl.exclude(SUBJECT).sum())
+    for kind in CLUSTERS:
+        sums = clusters(posts, ["all"], kind, tuple(interval.TOTALS)).drop("all")
+        found = found.hstack(sums.sum())
+    return _figures(found, [], min_n).row(0, named=True)
 
 
 def weights(cells: pl.DataFrame, *, via: Collection[str] = HEADLINE) -> dict[str, float]:
@@ -144,7 +226,7 @@ def peak(day_series: pl.DataFrame) -> dict[str, Any] | None:
 
 
 def _one_subject(frame: pl.DataFrame) -> None:
-    subjects = frame.select("case", "query_hash", "scorer").unique()
+    subjects = frame.select(SUBJECT).unique()
     if subjects.height > 1:
         found = "; ".join(", ".join(map(str, row)) for row in sorted(subjects.rows()))
         raise ValueError(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -14,7 +15,10 @@ from cases import authoring
 from cases.case import Case, CaseError
 from cli.console import Stop, out, say, say_json, warn
 from store.location import store_location
+from store.portions import Stretch
 from store.tables import Store, StoreError
+
+POSTS_AT_ONCE = 50_000  # of posts with their texts
 
 app = typer.Typer(no_args_is_help=True, help="The controversies that are watched.")
 
@@ -90,23 +94,26 @@ def _hits(case: Case) -> str:
         store = Store.open(create=False)
     except StoreError:
         return f"No store at {store_location()} yet, so no hits to count."
-    counts = (
-        store.visible()
-        .join(
-            store.scan("matches")
-            .filter(pl.col("case") == case.name, pl.col("query_hash") == case.query_hash)
-            .select("post", "day", "via"),
-            on=["post", "day"],
-            how="left",
+
+    def hits(stretch: Stretch) -> pl.LazyFrame:
+        matches = store.scan("matches").filter(
+            stretch.days(), pl.col("case") == case.name, pl.col("query_hash") == case.query_hash
         )
-        .select(
-            own=case.query.mask().sum(),
-            kept=pl.col("via").is_not_null().sum(),
-            posts=pl.len(),
+        return (
+            store.visible()
+            .filter(*stretch.holds())
+            .join(matches.select("post", "day", "via"), on=["post", "day"], how="left")
+            .select(
+                own=case.query.mask().sum(),
+                kept=pl.col("via").is_not_null().sum(),
+                posts=pl.len(),
+            )
         )
-        .collect()
-        .row(0, named=True)
-    )
+
+    counts = {"own": 0, "kept": 0, "posts": 0}
+    for stretch in store.stretches(POSTS_AT_ONCE):
+        found = store.read(partial(hits, stretch)).row(0, named=True)
+        counts = {name: count + found[name] for name, count in counts.items()}
     return (
         f"Store: the query takes {counts['own']:,} of {counts['posts']:,} posts kept for any case; "
         f"{counts['kept']:,} are kept for this one."

@@ -38,13 +38,14 @@ def collect_all(
 
 def _cursor(store: Store, name: str) -> str | None:
     """The cursor that the collector's last finished or killed run had reached."""
-    row = (
-        store.scan("runs")
-        .filter(pl.col("collector") == name, pl.col("cursor_after").is_not_null())
-        .sort("started_at")
-        .last()
-        .select("cursor_after")
-        .collect()
+    row = store.read(
+        lambda: (
+            store.scan("runs")
+            .filter(pl.col("collector") == name, pl.col("cursor_after").is_not_null())
+            .sort("started_at")
+            .last()
+            .select("cursor_after")
+        )
     )
     return None if row.is_empty() else str(row.item())
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import UTC, datetime
 from enum import StrEnum
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated, Any, cast
@@ -13,8 +15,7 @@ import typer
 
 import cases.case as case_files
 from analysis import coverage
-from analysis.series import INTERVAL_NOTE
-from analysis.series import cells as build_cells
+from analysis.series import COLUMNS, INTERVAL_NOTE, cells_of, compact
 from analysis.table import STEPS, series_table
 from analysis.vader import SCORER
 from cases.case import Case
@@ -98,8 +99,12 @@ def posts(
     store, chosen = _open(case, demo=demo)
     window = _window(since, until)
     sources = [item.value for item in source] if source else None
-    frame = files.posts_frame(
+    manifest = _manifest(store, chosen, "posts", window, sources, lang, share=share)
+    write = partial(
+        files.write_posts,
         store,
+        output,
+        manifest,
         case=chosen.name,
         query_hash=chosen.query_hash,
         scorer=SCORER,
@@ -108,9 +113,7 @@ def posts(
         share=share,
         **window,
     )
-    keys = [] if share else frame["post"].to_list()
-    manifest = _manifest(store, chosen, "posts", window, sources, lang, share=share)
-    _finish(store, chosen, frame, output, manifest, keys, as_json=as_json)
+    _finish(store, chosen, write, manifest, as_json=as_json)
 
 
 @app.command()
@@ -134,19 +137,22 @@ def series(
     for name, text in (("since", since), ("until", until)):
         _on_boundary(f"--{name} {text}", window[name], bucket.value)
     sources = [item.value for item in source] if source else None
-    store.rebuild(build_cells)  # never figures of yesterday's posts
-    cells = (
-        store.scan("cells")
-        .filter(
-            pl.col("case") == chosen.name,
-            pl.col("query_hash") == chosen.query_hash,
-            pl.col("scorer") == SCORER,
+    store.rebuild(cells_of, compact=compact)  # never figures of yesterday's posts
+    widths = {"day", bucket.value}  # the fixed weights are made of days
+    cells = store.read(
+        lambda: (
+            store.scan("cells")
+            .filter(
+                pl.col("case") == chosen.name,
+                pl.col("query_hash") == chosen.query_hash,
+                pl.col("scorer") == SCORER,
+                pl.col("width").is_in(widths),
+            )
+            .select(COLUMNS)
         )
-        .collect()
     )
-    spans = coverage.spans(
-        store.scan("runs").collect(), case=chosen.name, query_hash=chosen.query_hash
-    )
+    runs = store.read(lambda: store.scan("runs"))
+    spans = coverage.spans(runs, case=chosen.name, query_hash=chosen.query_hash)
     frame = series_table(
         cells,
         spans,
@@ -161,7 +167,11 @@ def series(
     manifest = _manifest(store, chosen, "series", window, sources, lang, share=share)
     manifest["filters"]["bucket"] = bucket.value
     manifest["interval"] = INTERVAL_NOTE
-    _finish(store, chosen, frame, output, manifest, [], as_json=as_json)
+
+    def write() -> files.Written | None:
+        return None if frame.is_empty() else files.write(store, frame, output, manifest)
+
+    _finish(store, chosen, write, manifest, as_json=as_json)
 
 
 def _on_boundary(option: str, edge: datetime | None, bucket: str) -> None:
@@ -206,12 +216,18 @@ def _manifest(
     *,
     share: bool,
 ) -> dict[str, Any]:
-    runs = store.scan("runs").collect()
+    runs = store.read(lambda: store.scan("runs"))
     spans = coverage.spans(runs, case=case.name, query_hash=case.query_hash)
-    matches = store.scan("matches").filter(
-        pl.col("case") == case.name, pl.col("query_hash") == case.query_hash
+    matches = store.read(
+        lambda: (
+            store.scan("matches")
+            .filter(pl.col("case") == case.name, pl.col("query_hash") == case.query_hash)
+            .group_by("via")
+            .len()
+            .sort("via")
+        )
     )
-    via = dict(matches.group_by("via").len().sort("via").collect().iter_rows())
+    via = dict(matches.iter_rows())
     gaps = coverage.gaps(
         spans, since=window["since"] or EARLIEST, until=window["until"] or datetime.now(UTC)
     )
@@ -257,19 +273,17 @@ def _coverage(
 def _finish(
     store: Store,
     case: Case,
-    frame: pl.DataFrame,
-    output: Path,
+    write: Callable[[], files.Written | None],
     manifest: dict[str, Any],
-    keys: list[str],
     *,
     as_json: bool,
 ) -> None:
-    if frame.is_empty():
-        raise Stop(_why_empty(store, case))
     try:
-        written = files.write(store, frame, output, manifest, posts=keys)
+        written = write()
     except ValueError as error:
         raise Stop(str(error), CONFIGURATION) from error
+    if written is None:
+        raise Stop(_why_empty(store, case))
     if as_json:
         say_json(
             {
@@ -296,12 +310,10 @@ def _finish(
 
 
 def _why_empty(store: Store, case: Case) -> str:
-    matches = (
-        store.scan("matches")
-        .filter(pl.col("case") == case.name)
-        .group_by("query_hash")
-        .len()
-        .collect()
+    matches = store.read(
+        lambda: (
+            store.scan("matches").filter(pl.col("case") == case.name).group_by("query_hash").len()
+        )
     )
     held = dict(matches.iter_rows())
     if held.get(case.query_hash):

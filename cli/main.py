@@ -21,6 +21,7 @@ from cli.console import CONFIGURATION, FAILED, FINE, TRY_LATER, Stop, say, warn
 from cli.dashboard import dashboard, demo
 from cli.export import app as export_app
 from cli.files import import_files
+from cli.forget import forget
 from cli.maintain import maintain
 from cli.run import run
 from cli.schedule import app as schedule_app
@@ -50,6 +51,7 @@ app.command()(demo)
 app.add_typer(case_app, name="case")
 app.add_typer(schedule_app, name="schedule")
 app.command()(maintain)
+app.command()(forget)
 
 
 def _version(value: bool) -> None:

@@ -22,7 +22,7 @@ def run(port: Port = 8501) -> None:
     units, reasons = collect_all(store, list(case_files.load_all().values()))
     for line in report(units, reasons):
         say(line)
-    if not store.scan("posts").select(pl.len()).collect().item():
+    if not store.read(lambda: store.scan("posts").select(pl.len())).item():
         say(
             f"The store at {store.location} is empty, so here is the demo: invented posts, never "
             "mixed with real ones. Bring in real posts with: .venv/bin/aftershock import FILE"

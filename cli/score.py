@@ -39,7 +39,7 @@ def score_store(store: Store, *, rescore: bool = False) -> Counter[str]:
                 counts[str(status[0])] += part.height
             bar.update(task, rows=sum(counts.values()))
         bar.update(task, description="building figures")
-        counts["weeks"] = store.rebuild(series.cells)
+        counts["weeks"] = store.rebuild(series.cells_of, compact=series.compact)
     return counts
 
 

@@ -119,13 +119,14 @@ def held() -> dict[str, dict[str, int]]:
 
 @st.cache_resource(max_entries=4, show_spinner=False)
 def _held(location: str, demo: bool, version: str) -> dict[str, dict[str, int]]:
-    counts = (
-        store()
-        .scan("matches")
-        .filter(pl.col("via").is_in(HEADLINE))
-        .group_by("case", "query_hash")
-        .len()
-        .collect()
+    here = store()
+    counts = here.read(
+        lambda: (
+            here.scan("matches")
+            .filter(pl.col("via").is_in(HEADLINE))
+            .group_by("case", "query_hash")
+            .len()
+        )
     )
     found: dict[str, dict[str, int]] = {}
     for case, query_hash, count in counts.iter_rows():
@@ -147,27 +148,43 @@ def most_posts(cases: Mapping[str, Case]) -> Case:
     return max(sorted(cases.values(), key=lambda case: case.title.lower()), key=posts)
 
 
-@st.cache_resource(max_entries=16, show_spinner=False)
-def cells(about: Subject) -> pl.DataFrame:
-    """The cells of a case under its query, every width."""
-    return (
-        store()
-        .scan("cells")
-        .filter(
+@st.cache_resource(max_entries=64, show_spinner=False)
+def cells(
+    about: Subject,
+    width: str = "day",
+    since: datetime | None = None,
+    until: datetime | None = None,
+) -> pl.DataFrame:
+    """The cells of a case under its query: `series.COLUMNS`, of one width.
+
+    `since` (inclusive) and `until` (exclusive) are of the bucket's start. Hours are three quarters
+    of all cells, and most of what is drawn of them is a few weeks: files of other months stay shut.
+    """
+    here = store()
+
+    def rows() -> pl.LazyFrame:
+        kept = here.scan("cells").filter(
             pl.col("case") == about.case,
             pl.col("query_hash") == about.query_hash,
             pl.col("scorer") == SCORER,
+            pl.col("width") == width,
         )
-        .collect()
-    )
+        if since is not None:
+            first = since.date().replace(day=1)
+            kept = kept.filter(pl.col("month") >= first, pl.col("start") >= since)
+        if until is not None:
+            kept = kept.filter(pl.col("month") <= until.date(), pl.col("start") < until)
+        return kept.select(series.COLUMNS)
+
+    return here.read(rows)
 
 
 @st.cache_resource(max_entries=16, show_spinner=False)
 def spans(about: Subject) -> pl.DataFrame:
     """What the ledger says was read for a case: `analysis.coverage.spans`."""
-    return coverage.spans(
-        store().scan("runs").collect(), case=about.case, query_hash=about.query_hash
-    )
+    here = store()
+    runs = here.read(lambda: here.scan("runs"))
+    return coverage.spans(runs, case=about.case, query_hash=about.query_hash)
 
 
 def sources(about: Subject) -> tuple[str, ...]:
@@ -182,7 +199,7 @@ def extent(about: Subject) -> tuple[date, date]:
 
 
 def _headline(about: Subject) -> pl.DataFrame:
-    return cells(about).filter(pl.col("width") == "day", pl.col("via").is_in(HEADLINE))
+    return cells(about).filter(pl.col("via").is_in(HEADLINE))
 
 
 @st.cache_resource(max_entries=16, show_spinner=False)
@@ -205,8 +222,11 @@ def plotted(view: View, source: str) -> pl.DataFrame:
 def table(view: View) -> pl.DataFrame:
     """`analysis.table.series_table` of the buckets that the chosen days touch."""
     since, until = view.window
+    held = cells(view.about)  # all days: the fixed weights are of all time
+    if view.width != "day":
+        held = pl.concat([held, cells(view.about, view.width, since, until)])
     return series_table(
-        cells(view.about),
+        held,
         spans(view.about),
         width=view.width,
         sources=view.choice.sources,
@@ -219,18 +239,18 @@ def table(view: View) -> pl.DataFrame:
 def figures(about: Subject, choice: Choice) -> dict[str, Any]:
     """`analysis.series.window` of all chosen posts: clusters run across the whole window."""
     missing, days = missing_days(about, choice)
-    posts = (
-        store()
-        .scored(
+    found = series.window_of(
+        series.window_part(posts)
+        for posts in store().scored_portions(
             case=about.case,
             query_hash=about.query_hash,
             scorer=SCORER,
             since=choice.since,
             until=choice.until,
+            via=HEADLINE,
+            sources=choice.sources,
         )
-        .filter(pl.col("via").is_in(HEADLINE), pl.col("source").is_in(choice.sources))
     )
-    found = series.window(posts.collect())
     # All of it from one platform, though two were chosen: that is no figure of the two.
     return found | dict.fromkeys(series.FIGURES) if missing and missing == days else found
 
@@ -311,11 +331,22 @@ def in_threads(about: Subject, choice: Choice) -> int:
     return _scored_via(about, choice, "thread")
 
 
+def counted(about: Subject, choice: Choice) -> int:
+    """Posts of the window that were looked at by the scorer, scored or not, threads included."""
+    looked_at = pl.sum_horizontal(
+        pl.col("n", "n_language", "n_too_long", "n_marker", "n_displaced").sum()
+    )
+    days = cells(about).filter(
+        pl.col("source").is_in(choice.sources),
+        pl.col("start").is_between(choice.since, choice.until, closed="left"),
+    )
+    return int(days.select(looked_at).item())
+
+
 def _scored_via(about: Subject, choice: Choice, via: str) -> int:
     return int(
         cells(about)
         .filter(
-            pl.col("width") == "day",
             pl.col("via") == via,
             pl.col("source").is_in(choice.sources),
             pl.col("start").is_between(choice.since, choice.until, closed="left"),

@@ -7,7 +7,9 @@ kept in memory goes when the store changes: a deleted post must not live on here
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from datetime import datetime, timedelta
+from functools import partial
 
 import polars as pl
 import streamlit as st
@@ -16,8 +18,21 @@ from analysis.vader import SCORER
 from dashboard import data
 from dashboard.data import HEADLINE, Subject
 from store.export import permalink, tone
+from store.portions import Stretch
+from store.schema import TIME
+from store.tables import Store
 
 SHOWN = 25
+AT_ONCE = 250_000  # posts of which the few numbers that rank them are read together
+RANKED = pl.Schema(
+    {
+        "post": pl.String(),
+        "day": pl.Date(),
+        "at": TIME,
+        "compound": pl.Float64(),
+        "engagement": pl.Int64(),
+    }
+)
 TONES = ("negative", "neutral", "positive")
 # Reddit gives one number for a post, Bluesky several. They are never ranked against each other.
 ENGAGEMENT = {"reddit": ("likes",)}
@@ -60,23 +75,67 @@ def _most_engaged(
 def _ranked(
     about: Subject, source: str, since: datetime, until: datetime, tone_of: str | None
 ) -> pl.DataFrame:
-    """post, day, at, compound, engagement of the first rows: no text is read for the rest."""
+    """post, day, at, compound, engagement of the first rows: no text is read for the rest.
+
+    A stretch of time after the other, with the first rows so far in hand: of a later stretch only
+    posts that could be among them are joined to anything.
+    """
     store = data.store()
-    days = pl.col("day").is_between(since.date(), until.date())
+    best = pl.DataFrame(schema=RANKED)
+    for stretch in store.stretches(AT_ONCE, since, until):
+        least = int(best["engagement"][-1]) if best.height == SHOWN else None
+        able = store.read(partial(_able, store, source, stretch, least))
+        if able.is_empty():
+            continue
+        rows = store.read(partial(_rated, store, about, source, able))
+        if tone_of is not None:
+            rows = rows.filter(tone() == tone_of)
+        best = (
+            pl.concat([best, rows])
+            .sort("engagement", "at", "post", descending=[True, False, False])
+            .head(SHOWN)
+        )
+    return best
+
+
+def _able(store: Store, source: str, stretch: Stretch, least: int | None) -> pl.LazyFrame:
+    """Visible posts of a platform that may have `least` engagement: post, day, at and its counts.
+
+    As first seen, or as last checked: a check may know more, and what it does not know counts as
+    first seen.
+    """
+    counted = ENGAGEMENT.get(source, ELSEWHERE)
+    posts = (
+        store.visible()
+        .filter(*stretch.holds(), pl.col("source") == source)
+        .select("post", "day", "at", *counted)
+    )
+    if least is None:
+        return posts
+    checked = store.scan("checks").filter(
+        stretch.days(), _sum(counted).ge(least) | pl.any_horizontal(pl.col(counted).is_null())
+    )
+    enough = posts.filter(_sum(counted) >= least)
+    more = posts.filter(_sum(counted) < least).join(
+        checked.select("post", "day"), on=["post", "day"], how="semi"
+    )
+    return pl.concat([enough, more])
+
+
+def _rated(store: Store, about: Subject, source: str, able: pl.DataFrame) -> pl.LazyFrame:
+    """Those of these posts that are in the case's headlines, with RANKED columns."""
+    counted = ENGAGEMENT.get(source, ELSEWHERE)
+    days = pl.col("day").is_in(able["day"].unique().to_list())
     matched = store.scan("matches").filter(
         days,
         pl.col("case") == about.case,
         pl.col("query_hash") == about.query_hash,
         pl.col("via").is_in(HEADLINE),
     )
-    live = store.visible().filter(
-        days, pl.col("source") == source, pl.col("at") >= since, pl.col("at") < until
-    )
     scores = store.scan("scores").filter(days, pl.col("scorer") == SCORER, pl.col("case") == "")
-    counted = ENGAGEMENT.get(source, ELSEWHERE)
     checked = store.scan("checks").filter(days).select("post", "day", *counted)
-    rows = (
-        live.select("post", "day", "at", *counted)
+    return (
+        able.lazy()
         .join(matched.select("post", "day"), on=["post", "day"])
         .join(scores.select("post", "day", "compound"), on=["post", "day"], how="left")
         .join(checked, on=["post", "day"], how="left", suffix="_checked")
@@ -85,36 +144,35 @@ def _ranked(
                 pl.coalesce(f"{name}_checked", name).fill_null(0) for name in counted
             )
         )
+        .select(RANKED.names())
     )
-    if tone_of is not None:
-        rows = rows.filter(tone() == tone_of)
-    return (
-        rows.select("post", "day", "at", "compound", "engagement")
-        .sort("engagement", "at", "post", descending=[True, False, False])
-        .head(SHOWN)
-        .collect()
-    )
+
+
+def _sum(counted: Sequence[str]) -> pl.Expr:
+    return pl.sum_horizontal(pl.col(name).fill_null(0) for name in counted)
 
 
 def _texts(about: Subject, ranked: pl.DataFrame) -> pl.DataFrame:
     store = data.store()
     days = ranked["day"].unique().to_list()
-    found = (
-        store.visible()
-        .filter(pl.col("day").is_in(days), pl.col("post").is_in(ranked["post"].to_list()))
-        .select("post", "text", "community", "uri", "root")
-        .collect()
+    found = store.read(
+        lambda: (
+            store.visible()
+            .filter(pl.col("day").is_in(days), pl.col("post").is_in(ranked["post"].to_list()))
+            .select("post", "text", "community", "uri", "root")
+        )
     )
     roots = found["root"].drop_nulls().unique().to_list()
     if roots and not about.demo:
-        addresses = (
-            store.visible()
-            .filter(
-                pl.col("day").is_between(min(days) - ROOT_DAYS, max(days)),
-                pl.col("post").is_in(roots),
+        addresses = store.read(
+            lambda: (
+                store.visible()
+                .filter(
+                    pl.col("day").is_between(min(days) - ROOT_DAYS, max(days)),
+                    pl.col("post").is_in(roots),
+                )
+                .select(root="post", root_uri="uri")
             )
-            .select(root="post", root_uri="uri")
-            .collect()
         )
     else:
         addresses = pl.DataFrame(schema={"root": pl.String, "root_uri": pl.String})

@@ -419,6 +419,14 @@ def posts_head(source: str) -> str:
     return f"**{platform(source)}** :small[by {safe(measure)}]"
 
 
+def too_many(posts: int, case: str) -> str:
+    """Why so many posts cannot be downloaded here, and where they can be had."""
+    return (
+        f"{posts:,} posts are too many for a download. Choose fewer days, or run on this store's "
+        f"machine: aftershock export posts --case {case} -o FILE.csv"
+    )
+
+
 def duty() -> str:
     """What goes with the file of posts."""
     return f"Posts CSV: {safe(DUTY)}"

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date, datetime, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from functools import partial
 
 import polars as pl
@@ -18,10 +18,12 @@ from deltalake.fs import DeltaStorageHandler
 
 from store.faults import StoreBusy, fault
 from store.merge import TRIES, WRITER, Tables, arrow, days, holds, monday, pause, shaped
+from store.portions import Stretch, stretches
 from store.schema import CELL_KEY, CELLS, SCORED
 
 INPUTS = ("posts", "matches", "scores")
-ROWS_AT_ONCE = 1_000_000
+READ_AT_ONCE = 100_000  # of posts with matches and scores as they are read: some 300 bytes each
+ROWS_AT_ONCE = 400_000  # of rows in the shape in which cells are made of them
 
 
 class CellsMoved(StoreBusy):
@@ -69,15 +71,14 @@ def scored(
         posts = posts.filter(pl.col("at") >= since)
     if until is not None:
         posts = posts.filter(pl.col("at") < until)
+    # Posts first: only they know their hour, and of a busy day a few hours are read at a time.
+    first = posts.select(
+        "post", "day", "at", "created_at", "author", "root", "source", "state", "text_hash"
+    )
     return (
-        matches.join(scores.rename({"case": "_for"}), on=["post", "day"])
+        first.join(matches.drop("root_known"), on=["post", "day"])
+        .join(scores.rename({"case": "_for"}), on=["post", "day"])
         .filter((pl.col("_for") == "") | (pl.col("_for") == pl.col("case")))
-        .join(
-            posts.select(
-                "post", "day", "at", "created_at", "author", "root", "source", "state", "text_hash"
-            ),
-            on=["post", "day"],
-        )
         .filter((pl.col("state") == "gone") | (pl.col("input_hash") == pl.col("text_hash")))
         .select(SCORED.names())
     )
@@ -86,15 +87,17 @@ def scored(
 def waiting(tables: Tables, case: str, query_hash: str, scorer: str) -> int:
     """Live posts that belong to the case by themselves and have no score for their text."""
 
-    def rows() -> pl.LazyFrame:
+    def rows(stretch: Stretch) -> pl.LazyFrame:
+        days = stretch.days()
         matched = tables.scan("matches").filter(
+            days,
             pl.col("case") == case,
             pl.col("query_hash") == query_hash,
             pl.col("via").is_in(["own", "taken"]),
         )
-        live = tables.scan("posts").filter(pl.col("state") == "live")
+        live = tables.scan("posts").filter(*stretch.holds(), pl.col("state") == "live")
         scores = tables.scan("scores").filter(
-            pl.col("scorer") == scorer, pl.col("case").is_in(["", case])
+            days, pl.col("scorer") == scorer, pl.col("case").is_in(["", case])
         )
         return (
             live.select("post", "day", "text_hash")
@@ -107,7 +110,35 @@ def waiting(tables: Tables, case: str, query_hash: str, scorer: str) -> int:
             .select(pl.len())
         )
 
-    return int(tables.read(rows).item())
+    parts = stretches(tables, READ_AT_ONCE)
+    return sum(int(tables.read(partial(rows, part)).item()) for part in parts)
+
+
+def scored_portions(
+    tables: Tables,
+    *,
+    case: str,
+    query_hash: str,
+    scorer: str,
+    since: datetime | None,
+    until: datetime | None,
+    via: Sequence[str],
+    sources: Sequence[str],
+) -> Iterator[pl.DataFrame]:
+    """`scored` of one case, a stretch of time after the other; see `Store.scored_portions`."""
+
+    def rows(stretch: Stretch) -> pl.LazyFrame:
+        return scored(
+            tables,
+            case=case,
+            query_hash=query_hash,
+            scorer=scorer,
+            since=stretch.since,
+            until=stretch.until,
+        ).filter(pl.col("via").is_in(list(via)), pl.col("source").is_in(list(sources)))
+
+    for stretch in stretches(tables, READ_AT_ONCE, since, until):
+        yield tables.read(partial(rows, stretch))
 
 
 def _days(
@@ -116,7 +147,7 @@ def _days(
     if since is not None:
         yield pl.col("day") >= since.date()
     if until is not None:
-        yield pl.col("day") <= until.date()
+        yield pl.col("day") <= (until - timedelta(microseconds=1)).date()
     if weeks is not None:
         yield holds([week + timedelta(days=n) for week in weeks for n in range(7)])
 
@@ -229,11 +260,15 @@ def rebuild(
     tables: Tables,
     make_cells: Callable[[pl.DataFrame], pl.DataFrame],
     progress: Callable[[int, int], None] | None = None,
+    *,
+    compact: Callable[[pl.DataFrame], pl.DataFrame] | None = None,
 ) -> int:
     """Bring the cells up to date; returns how many weeks were computed.
 
     Goes through the stale weeks in portions that fit into memory. Only the last one records the
-    input versions, so a rebuild that was killed half-way is done again.
+    input versions, so a rebuild that was killed half-way is done again. A week is the smallest
+    unit, since clusters run across it: what it takes grows with the posts of the week that has
+    most, not with the store.
     """
     for tried in range(TRIES):
         found = stale(tables)
@@ -243,7 +278,7 @@ def rebuild(
         done = 0
         try:
             for portion in _portions(tables, found.weeks):
-                rows = tables.read(partial(scored, tables, weeks=portion))
+                rows = _rows(tables, portion, compact)
                 done += len(portion)
                 last = done == len(found.weeks)
                 versions = found.versions | {"cells": at} if last else {"cells": at}
@@ -258,6 +293,23 @@ def rebuild(
         f"Other processes kept replacing the cells of {tables.location}. Nothing is lost: run the"
         " same command again."
     )
+
+
+def _rows(
+    tables: Tables,
+    weeks: Sequence[date],
+    compact: Callable[[pl.DataFrame], pl.DataFrame] | None,
+) -> pl.DataFrame:
+    """The scored rows of these weeks; through `compact`, a stretch at a time, if there is one."""
+    if compact is None:
+        return tables.read(partial(scored, tables, weeks=weeks))
+    parts = [compact(pl.DataFrame(schema=SCORED))]
+    for week in weeks:
+        start = datetime.combine(week, time(), UTC)
+        for part in stretches(tables, READ_AT_ONCE, start, start + timedelta(days=7)):
+            read = partial(scored, tables, since=part.since, until=part.until)
+            parts.append(compact(tables.read(read)))
+    return pl.concat(parts)
 
 
 def _portions(tables: Tables, weeks: Sequence[date]) -> Iterator[list[date]]:

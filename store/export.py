@@ -1,25 +1,29 @@
 """Writes what leaves the store: CSV and Parquet, with a manifest beside each file.
 
 Shared by the command line and the dashboard. It measures nothing; frames come in finished, except
-for `posts_frame`, which reads the posts of a case.
+for the posts of a case, which are read and written a stretch of time after the other.
 """
 
 from __future__ import annotations
 
-import hashlib
-import io
 import json
-import os
-import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import polars as pl
 
+from store.formats import Draft, content, csv_bytes, escape_formulas, sheet
+from store.portions import Stretch
+from store.recording import Recording
 from store.tables import Store, StoreError
+
+__all__ = ["DEMO_NOTE", "DUTY", "Written", "content", "csv_bytes", "escape_formulas"]
+__all__ += ["permalink", "posts_frame", "posts_portions", "tone", "write", "write_posts"]
 
 DEMO_NOTE = "Demo: invented posts"
 DUTY = (
@@ -27,9 +31,8 @@ DUTY = (
     "this file too, and whoever receives the file takes on the same duty."
 )
 SHARE_NOTE = "For passing on: no text, link or author; row numbers and hours in their place."
-# A spreadsheet runs a cell that begins with one of these (OWASP, "CSV Injection"), full-width
-# forms included.
-FORMULA = r"^[=+\-@\t\r\n＝＋－＠]"
+POSTS_AT_ONCE = 50_000  # of posts with their texts
+ROOTS_AT_ONCE = 400_000  # of posts of which only keys and addresses are read
 
 POST_COLUMNS = (
     "at",
@@ -100,7 +103,13 @@ def tone(compound: str = "compound") -> pl.Expr:
     )
 
 
-def posts_frame(
+def posts_frame(store: Store, **chosen: Any) -> pl.DataFrame:
+    """All of `posts_portions` in one frame: for few posts, or a store that is known to be small."""
+    parts = list(posts_portions(store, **chosen))
+    return pl.concat([part for part in parts if part.height] or parts[:1])
+
+
+def posts_portions(
     store: Store,
     *,
     case: str,
@@ -111,112 +120,115 @@ def posts_frame(
     sources: Sequence[str] | None = None,
     langs: Sequence[str] | None = None,
     share: bool = False,
-) -> pl.DataFrame:
-    """The live posts of a case, oldest first: POST_COLUMNS, or SHARE_COLUMNS with `share`.
+    keep: Callable[[pl.Series], object] | None = None,
+) -> Iterator[pl.DataFrame]:
+    """The live posts of a case, oldest first: frames of POST_COLUMNS, or SHARE_COLUMNS with
+    `share`; at least one, which may be empty.
 
     `since` is inclusive, `until` exclusive, both UTC. A post that has no score for its present
     text (new, or edited since) has the status `waiting` and no numbers. Hidden and
-    deleted posts are never in it.
+    deleted posts are never in it. `keep` is given the keys of the posts of each frame before it.
+
+    A Reddit comment's link needs the address of its submission, at whatever distance in time: the
+    submissions that the comments hang on are looked up once, before the first frame, and held
+    (about 130 bytes each). Rows of `share` are numbered through; an hour lies in one frame.
     """
+    parts = store.stretches(POSTS_AT_ONCE, since, until)
+    bare = share or store.demo or (sources is not None and "reddit" not in sources)
+    roots = _no_roots() if bare else _roots(store, since, until)
+    written = 0
+    for part in parts or [Stretch(_now(), _now())]:
+        read = partial(_posts, store, part, case, query_hash, scorer, sources, langs)
+        rows = store.read(read)
+        if keep is not None and rows.height:
+            keep(rows["post"])
+        if share:
+            rows = _shared(rows, written)
+        else:
+            links = roots.join(rows.select("root").unique(), on="root", how="semi")
+            rows = (
+                rows.join(links, on="root", how="left", maintain_order="left")
+                .with_columns(permalink=pl.lit(None, pl.String) if store.demo else permalink())
+                .select(POST_COLUMNS)
+            )
+        written += rows.height
+        yield rows.with_columns(note=pl.lit(DEMO_NOTE)) if store.demo else rows
+
+
+def _posts(
+    store: Store,
+    part: Stretch,
+    case: str,
+    query_hash: str,
+    scorer: str,
+    sources: Sequence[str] | None,
+    langs: Sequence[str] | None,
+) -> pl.LazyFrame:
+    """POST_COLUMNS but the link, with uri and root, sorted by time."""
     matches = (
         store.scan("matches")
-        .filter(pl.col("case") == case, pl.col("query_hash") == query_hash)
+        .filter(part.days(), pl.col("case") == case, pl.col("query_hash") == query_hash)
         .select("post", "day", "via")
     )
-    posts = store.visible()
-    if since is not None:
-        matches = matches.filter(pl.col("day") >= since.date())
-        posts = posts.filter(pl.col("day") >= since.date(), pl.col("at") >= since)
-    if until is not None:
-        matches = matches.filter(pl.col("day") <= until.date())
-        posts = posts.filter(pl.col("day") <= until.date(), pl.col("at") < until)
+    posts = store.visible().filter(*part.holds())
     if sources is not None:
         posts = posts.filter(pl.col("source").is_in(list(sources)))
     scores = (
         store.scan("scores")
-        .filter(pl.col("scorer") == scorer, pl.col("case").is_in(["", case]))
+        .filter(part.days(), pl.col("scorer") == scorer, pl.col("case").is_in(["", case]))
         .select(
-            "post",
-            "day",
-            "lang",
-            "status",
-            "compound",
-            "neg",
-            "neu",
-            "pos",
+            *("post", "day", "lang", "status", "compound", "neg", "neu", "pos"),
             text_hash="input_hash",
         )
     )
-    roots = store.visible().select(root=pl.col("post"), root_uri=pl.col("uri"))
     frame = (
         posts.join(matches, on=["post", "day"])
         .join(scores, on=["post", "day", "text_hash"], how="left")
-        .join(roots, on="root", how="left")
-        .with_columns(
-            pl.col("status").fill_null("waiting"),
-            permalink=pl.lit(None, pl.String) if store.demo else permalink(),
-            tone=tone(),
-        )
+        .with_columns(pl.col("status").fill_null("waiting"), tone=tone())
     )
     if langs is not None:
         frame = frame.filter(pl.col("lang").is_in(list(langs)))
-    result = frame.sort("at", "post").select(POST_COLUMNS).collect()
-    if share:
-        result = (
-            result.with_columns(hour=pl.col("at").dt.truncate("1h"))
-            # Within an hour the order must not tell which post was which.
-            .sort("hour", "source", "kind", "via", "lang", "status", "compound")
-            .with_row_index("row", offset=1)
-            .select(SHARE_COLUMNS)
+    columns = [name for name in POST_COLUMNS if name != "permalink"]
+    return frame.sort("at", "post").select(*columns, "uri", "root")
+
+
+def _no_roots() -> pl.DataFrame:
+    return pl.DataFrame(schema={"root": pl.String, "root_uri": pl.String})
+
+
+def _roots(store: Store, since: datetime | None, until: datetime | None) -> pl.DataFrame:
+    """The kept submissions that Reddit comments of the window hang on: root, root_uri."""
+
+    def hanging(part: Stretch) -> pl.LazyFrame:
+        comments = store.visible().filter(*part.holds(), pl.col("source") == "reddit")
+        return comments.select(pl.col("root").unique()).drop_nulls()
+
+    def named(part: Stretch) -> pl.LazyFrame:
+        return (
+            store.visible()
+            .filter(*part.holds(), pl.col("source") == "reddit")
+            .filter(pl.col("uri").str.starts_with("reddit:t3_"))
+            .select(root="post", root_uri="uri")
+            .join(wanted.lazy(), on="root", how="semi")
         )
-    if store.demo:
-        result = result.with_columns(note=pl.lit(DEMO_NOTE))
-    return result
+
+    wanted = _no_roots().select("root")
+    for part in store.stretches(ROOTS_AT_ONCE, since, until):
+        wanted = pl.concat([wanted, store.read(partial(hanging, part))]).unique()
+    if wanted.is_empty():
+        return _no_roots()
+    everywhere = store.stretches(ROOTS_AT_ONCE)
+    return pl.concat([_no_roots(), *(store.read(partial(named, part)) for part in everywhere)])
 
 
-def escape_formulas(frame: pl.DataFrame) -> pl.DataFrame:
-    """The frame with an apostrophe before every text cell that a spreadsheet would run."""
-    return frame.with_columns(
-        pl.when(pl.col(name).str.contains(FORMULA))
-        .then(pl.lit("'") + pl.col(name))
-        .otherwise(pl.col(name))
-        .alias(name)
-        for name, dtype in frame.schema.items()
-        if dtype == pl.String
-    )
-
-
-def csv_bytes(frame: pl.DataFrame) -> bytes:
-    """The frame as CSV: UTF-8 with BOM, ISO times with Z, text quoted, formulas escaped.
-
-    Lists are joined by blanks. Null is an empty field without quotes.
-    """
-    flat = frame.with_columns(
-        pl.col(name).list.join(" ").alias(name)
-        for name, dtype in frame.schema.items()
-        if dtype == pl.List(pl.String)
-    )
-    buffer = io.BytesIO()
-    escape_formulas(flat).write_csv(
-        buffer,
-        include_bom=True,
-        quote_style="non_numeric",
-        datetime_format="%Y-%m-%dT%H:%M:%SZ",
-    )
-    return buffer.getvalue()
-
-
-def content(frame: pl.DataFrame, suffix: str) -> bytes:
-    """The frame as the bytes of a .csv or .parquet file. ValueError for another suffix."""
-    if suffix == ".csv":
-        return csv_bytes(frame)
-    if suffix == ".parquet":
-        buffer = io.BytesIO()
-        frame.write_parquet(buffer)
-        return buffer.getvalue()
-    raise ValueError(
-        f"{suffix or 'a name without an ending'} is no format for an export: "
-        "end the file's name in .csv or .parquet."
+def _shared(rows: pl.DataFrame, before: int) -> pl.DataFrame:
+    """SHARE_COLUMNS of whole hours, numbered on from `before`."""
+    return (
+        rows.with_columns(hour=pl.col("at").dt.truncate("1h"))
+        # Within an hour the order must not tell which post was which.
+        .sort("hour", "source", "kind", "via", "lang", "status", "compound")
+        .with_row_index("row", offset=before + 1)
+        .select(SHARE_COLUMNS)
     )
 
 
@@ -235,16 +247,73 @@ def write(
     or not at all. Raises StoreError when the folder cannot be written to.
     """
     data = content(frame, path.suffix.lower())
-    digest = hashlib.sha256(data).hexdigest()
-    full = manifest | {"rows": frame.height, "sha256": digest, "written_at": _now().isoformat()}
+    with _refusals(path), Draft(path) as draft:
+        draft.write(data)
+        recording = store.begin_export(path)
+        recording.keep(pl.Series(posts, dtype=pl.String))
+        return _placed(store, draft, manifest, frame.height, recording)
+
+
+def write_posts(
+    store: Store, path: Path, manifest: dict[str, Any], **chosen: Any
+) -> Written | None:
+    """Write the posts that `posts_portions` gives for `chosen`, as `write` does, in bounded memory.
+
+    None, and no file, when there are none. Which posts are in a file with texts is recorded with
+    it, so that what is forgotten later can be found there.
+    """
+    recording = store.begin_export(path)
+    rows = 0
+    keep = None if chosen.get("share") else recording.keep
+    with _refusals(path), Draft(path) as draft:
+        with sheet(draft, path.suffix.lower()) as file:
+            for frame in posts_portions(store, **chosen, keep=keep):
+                if frame.height:
+                    file.add(frame)
+                    rows += frame.height
+        if not rows:
+            return None
+        return _placed(store, draft, manifest, rows, recording)
+
+
+def _placed(
+    store: Store, draft: Draft, manifest: dict[str, Any], rows: int, recording: Recording
+) -> Written:
+    """Write the manifest, record the export, then put both files in their places.
+
+    Recorded first: a file that the store does not know of could never be cleaned.
+    """
+    path = draft.path
+    beside = path.with_name(path.name + ".json")
+    draft.done()
+    full = manifest | {"rows": rows, "sha256": draft.sha256, "written_at": _now().isoformat()}
     if manifest["kind"] == "posts":
         full["note"] = SHARE_NOTE if manifest["share"] else DUTY
     if store.demo:
         full["demo"] = DEMO_NOTE
-    beside = path.with_name(path.name + ".json")
+    row = {
+        "written_at": _now(),
+        "case": manifest["case"],
+        "kind": manifest["kind"],
+        "share": bool(manifest["share"]),
+        "filters": json.dumps(manifest["filters"], default=str),
+        "rows": rows,
+        "sha256": draft.sha256,
+    }
+    with Draft(beside) as note:
+        note.write(json.dumps(full, indent=2, ensure_ascii=False, default=str).encode())
+        note.done()
+        with recording.placing(row):
+            draft.place()
+            note.place()
+    return Written(path, beside, rows, draft.sha256)
+
+
+@contextmanager
+def _refusals(path: Path) -> Iterator[None]:
+    """Turn what the disk says to a new file into a sentence."""
     try:
-        _replace(path, data)
-        _replace(beside, json.dumps(full, indent=2, ensure_ascii=False, default=str).encode())
+        yield
     except FileNotFoundError as error:
         raise StoreError(
             f"Cannot write {path}: there is no folder {path.parent}. Nothing was exported; make "
@@ -255,37 +324,7 @@ def write(
             f"Cannot write {path}: {error.strerror or error}. Nothing was exported; free some "
             "space or choose another folder with -o and run the same command again."
         ) from error
-    store.record_export(
-        {
-            "path": str(path.resolve()),
-            "written_at": _now(),
-            "case": manifest["case"],
-            "kind": manifest["kind"],
-            "share": bool(manifest["share"]),
-            "filters": json.dumps(manifest["filters"], default=str),
-            "rows": frame.height,
-            "sha256": digest,
-            "posts": list(posts),
-        }
-    )
-    return Written(path, beside, frame.height, digest)
 
 
 def _now() -> datetime:
     return datetime.now(UTC)
-
-
-def _replace(path: Path, data: bytes) -> None:
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        umask = os.umask(0)
-        os.umask(umask)
-        Path(temporary).chmod(0o666 & ~umask)
-        Path(temporary).replace(path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise

@@ -5,8 +5,10 @@ Changes no figure: compaction moves rows, and what it wipes was hidden for 30 da
 
 from __future__ import annotations
 
+import logging
 import re
 import time
+from collections.abc import Callable
 from contextlib import nullcontext, suppress
 from datetime import datetime
 from functools import partial
@@ -19,14 +21,18 @@ from store.cells import CellsMoved, replace_cells, stale
 from store.merge import WRITER, Tables
 from store.posts import finish_erasures, wipe_hidden
 from store.schema import CELLS, TABLES
+from store.scrub import scrub_exports
 
+LOG = logging.getLogger(__name__)
 KEPT_HOURS = 1
 # What a killed process leaves while it writes: `part-….parquet#1` (object_store's staging name,
 # which its own listing, and so vacuum, never shows) and drafts of commits.
 _STAGING = re.compile(r".*#\d+|_commit_.*\.tmp")
 
 
-def maintain(tables: Tables, now: datetime, *, purge: bool = False) -> dict[str, int]:
+def maintain(
+    tables: Tables, now: datetime, *, key: Callable[[str], str], purge: bool = False
+) -> dict[str, int]:
     """Wipe, compact, vacuum, checkpoint and clean the log of every table.
 
     Files no longer referenced are kept for an hour, for readers that still use them; with `purge`
@@ -34,24 +40,52 @@ def maintain(tables: Tables, now: datetime, *, purge: bool = False) -> dict[str,
     store there is no such lock, so there `purge` takes only what the log marks as removed: an
     unreferenced file may belong to a commit under way.
 
-    Returns rows_wiped, files_before, files_after and, on a local disk, bytes_freed.
+    Recorded exports lose the words of posts that were deleted since; `key` gives a uri's key.
+    Returns rows_wiped,
+    exports_rewritten, exports_left (with such words in them), files_before, files_after and, on a
+    local disk, bytes_freed.
     """
     with tables.lock() if purge else nullcontext():
         finish_erasures(tables, now)
         wiped = wipe_hidden(tables, now)
+        scrubbed = scrub_exports(tables, key, now)
+        left = [file for file in scrubbed.left if file.there]
+        for file in left:
+            LOG.warning(
+                "%s still holds %d posts that were deleted since: %s. Delete it, or export it"
+                " again.",
+                file.path,
+                file.posts,
+                file.why,
+            )
         files, freed = _files(tables), 0
         for name in TABLES:
             with tables.lock():
                 tables.commit(name, _compact)
-                folder = Path(tables.uri(name)) if tables.local else None
-                freed += tables.commit(name, partial(_vacuum, folder, purge=purge))
-                if folder:
-                    freed += _clear_staging(folder, 0 if purge else KEPT_HOURS)
+                freed += _clear(tables, name, purge=purge)
         _record(tables)
         for name in TABLES:
             tables.commit(name, _checkpoint)
-        figures = {"rows_wiped": wiped, "files_before": files, "files_after": _files(tables)}
+        figures = {
+            "rows_wiped": wiped,
+            "exports_rewritten": len(scrubbed.rewritten),
+            "exports_left": len(left),
+            "files_before": files,
+            "files_after": _files(tables),
+        }
         return figures | ({"bytes_freed": freed} if tables.local else {})
+
+
+def purge(tables: Tables) -> int:
+    """Delete the old files of every table now; returns the bytes freed on a local disk."""
+    with tables.lock():
+        return sum(_clear(tables, name, purge=True) for name in TABLES)
+
+
+def _clear(tables: Tables, name: str, *, purge: bool) -> int:
+    folder = Path(tables.uri(name)) if tables.local else None
+    freed = tables.commit(name, partial(_vacuum, folder, purge=purge))
+    return freed + (_clear_staging(folder, 0 if purge else KEPT_HOURS) if folder else 0)
 
 
 def _compact(table: DeltaTable) -> None:

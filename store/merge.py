@@ -30,6 +30,7 @@ from store.schema import TABLES
 T = TypeVar("T")
 
 TRIES = 25
+LOOKS = 5
 ROWS_A_MERGE = 50_000
 DAYS_A_MERGE = 200
 KEYS_A_PREDICATE = 1_000
@@ -46,6 +47,7 @@ STATISTICS = {
     "cells": "week,start",
     "runs": "run_id,started_at",
     "exports": "written_at",
+    "exported": "post",
     "labels": "post",
     "blocked": "blocked_at",
 }
@@ -158,23 +160,27 @@ class Tables:
         ).select(schema.names())
 
     def read(self, query: Callable[[], pl.LazyFrame]) -> pl.DataFrame:
-        """The result of a query over scans. Made again, once, when a file it needs has vanished:
-        a purge may clear away what a scan of a moment ago still names."""
+        """The result of a query over scans. Made again, quietly, when a file it needs has vanished:
+        a purge may clear away what a scan of a moment ago still names. It goes from table to table,
+        so a query over three of them may meet it more than once.
+        """
         with self.sentences("read"):
-            try:
-                return query().collect()
-            except (OSError, pl.exceptions.PolarsError) as error:
-                if not vanished(error):
-                    raise
-                self._snapshots.clear()
-                return query().collect()
+            for _ in range(LOOKS - 1):
+                try:
+                    return query().collect()
+                except (OSError, pl.exceptions.PolarsError) as error:
+                    if not vanished(error):
+                        raise
+                    self._snapshots.clear()
+            return query().collect()
 
     def partitions(self, name: str) -> pl.DataFrame:
         """How many rows and files each partition holds, from the log alone: value, rows, files."""
-        column = TABLES[name][1]
+        schema, column, _ = TABLES[name]
         actions = pl.DataFrame(self.snapshot(name).get_add_actions(flatten=True))
         if actions.is_empty():
-            return pl.DataFrame(schema={"value": pl.Date, "rows": pl.Int64, "files": pl.UInt32})
+            kind = schema[column] if column else pl.Date()
+            return pl.DataFrame(schema={"value": kind, "rows": pl.Int64, "files": pl.UInt32})
         return (
             actions.group_by(pl.col(f"partition.{column}").alias("value"))
             .agg(rows=pl.col("num_records").sum(), files=pl.len())
@@ -256,7 +262,7 @@ class Tables:
             on = [f't."{column}" = s."{column}"' for column in key]
             if partition:
                 on += [f't."{partition}" = s."{partition}"']
-                on += [f't."{partition}" IN ({days(chunk[partition])})']
+                on += [f't."{partition}" IN ({literals(chunk[partition])})']
             done += self.commit(
                 name, _merger(chunk, " AND ".join(on), updates, when, insert=insert)
             )
@@ -279,11 +285,26 @@ class Tables:
         )
 
     def delete(self, name: str, found: pl.DataFrame) -> int:
-        """Delete the rows with these `post` and partition values; returns how many."""
-        return self._by_key(
+        """Delete the rows with these `post` and partition values; returns how many.
+
+        By a merge and not by a delete, whose predicate would leave every key in the log.
+        """
+        partition = TABLES[name][1]
+        columns = ["post", *([partition] if partition else [])]
+        done = 0
+        for chunk in chunks(found.select(columns).unique(), partition):
+            on = [f't."{column}" = s."{column}"' for column in columns]
+            if partition:
+                on += [f't."{partition}" IN ({literals(chunk[partition])})']
+            done += self.commit(name, _deleter(chunk, " AND ".join(on)))
+        return done
+
+    def delete_where(self, name: str, where: str) -> int:
+        """Delete the rows that a predicate names; returns how many. The log keeps the predicate:
+        it may hold no key, and nobody's words or names."""
+        return self.commit(
             name,
-            found,
-            lambda table, where: table.delete(where, writer_properties=WRITER)["num_deleted_rows"],
+            lambda table: int(table.delete(where, writer_properties=WRITER)["num_deleted_rows"]),
         )
 
     def _by_key(self, name: str, found: pl.DataFrame, act: Callable[[DeltaTable, str], int]) -> int:
@@ -344,6 +365,16 @@ def _merger(
     return attempt
 
 
+def _deleter(chunk: pl.DataFrame, on: str) -> Callable[[DeltaTable], int]:
+    def attempt(table: DeltaTable) -> int:
+        merger = table.merge(
+            arrow(chunk), on, source_alias="s", target_alias="t", writer_properties=WRITER
+        )
+        return int(merger.when_matched_delete().execute()["num_target_rows_deleted"])
+
+    return attempt
+
+
 def chunks(rows: pl.DataFrame, partition: str | None) -> Iterator[pl.DataFrame]:
     """Rows sorted by partition, cut where a merge would hold too many rows or partitions."""
     if partition is None:
@@ -368,6 +399,11 @@ def arrow(frame: pl.DataFrame) -> Any:
 
 def days(values: pl.Series) -> str:
     return ", ".join(f"DATE '{value}'" for value in values.unique().sort().to_list())
+
+
+def literals(values: pl.Series) -> str:
+    """The values of a partition column: days, or ids of our own making."""
+    return days(values) if values.dtype == pl.Date else texts(values.unique().sort())
 
 
 def texts(values: pl.Series) -> str:

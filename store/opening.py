@@ -1,21 +1,21 @@
 """Opening a store: its salt, its tables, and whether this program and it go together.
 
-Refuses what does not fit, completes a creation that was killed, brings an older store up to date.
+Refuses what does not fit and completes a creation that was killed. An older store is let in;
+`migrate.py` then brings it up to date.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import nullcontext
 from pathlib import Path
 
 from store.keys import Keys, StoreError, make_salt, read_salt
 from store.location import salt_path
 from store.merge import Tables
+from store.migrate import schema_of
 from store.schema import SCHEMA_VERSION, TABLES
 
-# From an older schema version to the next one. A step has to be repeatable: it may be killed.
-MIGRATIONS: dict[int, Callable[[Tables], None]] = {}
 # In a local path deltalake 1.6.6 takes %20 for a blank and panics on brackets, bars and carets;
 # polars takes a folder a=b for a partition.
 UNSUPPORTED = set("[]^|\\%=")
@@ -52,11 +52,13 @@ def create_tables(tables: Tables, keys: Keys, *, demo: bool) -> None:
     if tables.local:
         with tables.sentences("created"):
             Path(tables.location).mkdir(parents=True, exist_ok=True)
-    description = {"schema": SCHEMA_VERSION, "salt": keys.fingerprint, "demo": demo}
     with tables.lock() if tables.local else nullcontext():
         existing = tables.existing()
         if existing:
             admit(tables, keys, demo=demo, among=existing)
+        # What an older program left half-made is completed as its own, and then brought up to date.
+        schema = min((schema_of(tables, name) for name in existing), default=SCHEMA_VERSION)
+        description = {"schema": schema, "salt": keys.fingerprint, "demo": demo}
         for name in TABLES:
             if name not in existing:
                 tables.create(name, description)
@@ -69,7 +71,7 @@ def admit(tables: Tables, keys: Keys, *, demo: bool, among: Sequence[str] = ("bl
     """
     found = tables.description(among[0])
     version = found.get("schema")
-    if not isinstance(version, int) or version > SCHEMA_VERSION:
+    if not isinstance(version, int) or not 1 <= version <= SCHEMA_VERSION:
         raise StoreError(
             f"The store {tables.location} was made by a newer Aftershock (schema {version}, this"
             f" one knows {SCHEMA_VERSION}): update Aftershock."
@@ -87,5 +89,3 @@ def admit(tables: Tables, keys: Keys, *, demo: bool, among: Sequence[str] = ("bl
             f" {found.get('salt')}). Restore the right salt file from the backup, or name it in"
             " AFTERSHOCK_SALT."
         )
-    for step in range(version, SCHEMA_VERSION):
-        MIGRATIONS[step](tables)

@@ -6,8 +6,8 @@ Works on keys; who turns uris and names into keys is `keys.py`.
 from __future__ import annotations
 
 import secrets
-from collections.abc import Collection, Mapping
-from datetime import UTC, datetime, timedelta
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from datetime import UTC, date, datetime, timedelta
 from functools import partial
 
 import polars as pl
@@ -39,6 +39,7 @@ NEWER = "s.collected_at > t.collected_at AND t.state = 'live'"
 # What goes when a post is deleted at its source. The community too: `u_name` names its author.
 WIPED = dict.fromkeys(("uri", "text", "text_hash", "community"), "NULL") | {"author": "s.author"}
 HIDDEN_DAYS = 30
+KEYS_AT_ONCE = 1_000_000
 
 _RANK = "CASE {0}.via WHEN 'own' THEN 3 WHEN 'taken' THEN 2 ELSE 1 END"
 _BETTER = f"{_RANK.format('s')} > {_RANK.format('t')}"
@@ -343,15 +344,20 @@ def forget(tables: Tables, keys: Collection[str], now: datetime) -> int:
 
     Blocked before anybody looks which posts there are: a writer who read the list before that has
     committed by then and is found here, or finds the block after its commit (`erase_blocked`). The
-    posts go last, so that a forget that was killed finds them again.
+    posts go last, so that a forget that was killed finds them again. What an earlier one that was
+    killed has left goes too.
     """
-    wanted = pl.DataFrame({"key": sorted(set(keys))}, schema={"key": pl.String})
     with tables.lock():
-        _block(tables, wanted, now)
-        found = tables.read(lambda: _blocked_posts(tables, wanted["key"]))
-        stop = pl.concat([wanted, found.select(key="post")]).unique()
-        _block(tables, stop.join(wanted, on="key", how="anti"), now)
-        return _delete(tables, found)
+        block(tables, pl.Series("key", sorted(set(keys)), dtype=pl.String), now)
+        stop = blocked(tables)["key"]
+        done = 0
+        for days in portions(tables, "posts"):
+            found = of(tables, stop, days)
+            if found.is_empty():
+                continue
+            block(tables, found["post"], now)
+            done += _delete(tables, found)
+        return done
 
 
 def _delete(tables: Tables, found: pl.DataFrame) -> int:
@@ -361,20 +367,37 @@ def _delete(tables: Tables, found: pl.DataFrame) -> int:
     return tables.delete("posts", found)
 
 
-def _block(tables: Tables, keys: pl.DataFrame, now: datetime) -> None:
-    if keys.height:
-        tables.merge("blocked", keys.with_columns(blocked_at=pl.lit(now, POSTS["at"])))
+def block(tables: Tables, keys: pl.Series, now: datetime) -> None:
+    """Never take these posts, or posts of these authors, again."""
+    stop = pl.DataFrame({"key": keys.unique()}, schema={"key": pl.String})
+    new = stop.join(blocked(tables), on="key", how="anti")
+    tables.merge("blocked", new.with_columns(blocked_at=pl.lit(now, POSTS["at"])))
 
 
-def _blocked_posts(tables: Tables, keys: pl.Series) -> pl.LazyFrame:
-    """Stored posts whose own key, or whose author's, is among these: post, day."""
-    every = keys.implode()
-    return (
-        tables.scan("posts")
-        .select("post", "day", "author")
-        .filter(pl.col("post").is_in(every) | pl.col("author").is_in(every))
-        .select("post", "day")
+def of(tables: Tables, keys: pl.Series, days: Sequence[date]) -> pl.DataFrame:
+    """These posts, and the posts of these authors, on these days: post, day."""
+    wanted = keys.implode()
+    return tables.read(
+        lambda: (
+            tables.scan("posts")
+            .filter(holds(days), pl.col("post").is_in(wanted) | pl.col("author").is_in(wanted))
+            .select("post", "day")
+        )
     )
+
+
+def portions(tables: Tables, name: str) -> Iterator[list[date]]:
+    """All days of a table, cut where the keys of a portion would fill the memory."""
+    portion: list[date] = []
+    held = 0
+    for day, rows in tables.partitions(name).select("value", "rows").iter_rows():
+        if portion and held + rows > KEYS_AT_ONCE:
+            yield portion
+            portion, held = [], 0
+        portion.append(day)
+        held += rows
+    if portion:
+        yield portion
 
 
 def _rows_of(tables: Tables, name: str, keys: pl.Series) -> pl.DataFrame:
@@ -401,7 +424,7 @@ def erase_blocked(tables: Tables, rows: pl.DataFrame, seen: int) -> pl.Series:
     if late.height:
         # By where they were put: whoever forgot them may have deleted the post, and our match of it
         # came in afterwards. Blocked by their own keys too, for scorers, who know no author.
-        _block(tables, late.select(key="post"), datetime.now(UTC))
+        block(tables, late["post"], datetime.now(UTC))
         _delete(tables, late.select("post", "day"))
     return late["post"]
 
@@ -423,9 +446,7 @@ def finish_erasures(tables: Tables, now: datetime) -> None:
     blocked authors' posts go, and so do the hashes of wiped texts."""
     stop = blocked(tables)["key"]
     if len(stop):
-        found = tables.read(lambda: _blocked_posts(tables, stop))
-        if found.height:
-            forget(tables, found["post"].to_list(), now)
+        forget(tables, (), now)
         for name in ("scores", "matches", "checks", "labels", "times"):
             tables.delete(name, _rows_of(tables, name, stop))
     gone = tables.read(

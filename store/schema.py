@@ -11,7 +11,7 @@ from datetime import datetime
 
 import polars as pl
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2  # `store/migrate.py` brings older ones here
 
 TIME = pl.Datetime("us", "UTC")
 WORDS = pl.List(pl.String)
@@ -202,16 +202,20 @@ RUNS = pl.Schema(
 EXPORTS = pl.Schema(
     {
         "path": pl.String(),
+        "export": pl.String(),  # which writing of that file: 32 hex digits, new with each
         "written_at": TIME,
+        "expires_at": TIME,  # null but for backups
         "case": pl.String(),
-        "kind": pl.String(),  # posts | series
+        "kind": pl.String(),  # posts | series | backup
         "share": pl.Boolean(),
         "filters": pl.String(),  # JSON
         "rows": pl.Int64(),
         "sha256": pl.String(),
-        "posts": WORDS,  # keys of the posts in it
     }
 )
+
+# Whose words an export holds. A row goes as soon as the file holds them no longer.
+EXPORTED = pl.Schema({"export": pl.String(), "post": pl.String()})
 
 LABELS = pl.Schema(
     {
@@ -242,6 +246,7 @@ TABLES: dict[str, tuple[pl.Schema, str | None, tuple[str, ...]]] = {
     "cells": (CELLS, "month", CELL_KEY),
     "runs": (RUNS, "month", ("run_id",)),
     "exports": (EXPORTS, None, ("path",)),
+    "exported": (EXPORTED, "export", ("export", "post")),
     "labels": (LABELS, None, ("post", "case", "annotator", "codebook")),
     "blocked": (BLOCKED, None, ("key",)),
 }

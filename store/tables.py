@@ -8,18 +8,24 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from datetime import UTC, date, datetime
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import polars as pl
 
 from store import cells, maintain, posts
+from store import forget as forgetting
 from store.cells import CellsMoved, Stale
 from store.faults import StoreBusy
+from store.forget import Forgotten
 from store.keys import DEMO_SALT, Keys, StoreError
 from store.location import resolved, spool_path, store_location
 from store.merge import Tables, holds
+from store.migrate import bring_up
 from store.opening import admit, check_place, create_tables, salt_of
+from store.portions import Stretch, stretches
 from store.prepared import Prepared, Written, apply, log_runs, prepare
+from store.recording import Recording
 from store.schema import RUNS, SCORES, TABLES, Batch
 from store.spool import Spool
 
@@ -100,9 +106,14 @@ class Store:
                 " `aftershock import FILE`, or look around with `aftershock demo`."
             )
         keys = Keys(DEMO_SALT if demo else salt or salt_of(tables, existing))
+        if "blocked" in existing:
+            admit(tables, keys, demo=demo)
+            if bring_up(tables):
+                existing = tables.existing()
         if len(existing) < len(TABLES):
             create_tables(tables, keys, demo=demo)
-        admit(tables, keys, demo=demo)
+            admit(tables, keys, demo=demo)
+            bring_up(tables)
         return cls(tables, keys, demo=demo)
 
     # Keys
@@ -130,8 +141,8 @@ class Store:
         return self._tables.scan(table)
 
     def read(self, query: Callable[[], pl.LazyFrame]) -> pl.DataFrame:
-        """Collect what `query` makes of this store's scans; made again, once, when a purge has
-        just cleared a file away. Every reader goes through here, so that none sees an error of the
+        """Collect what `query` makes of this store's scans; made again when a purge has just
+        cleared a file away. Every reader goes through here, so that none sees an error of the
         disk but as a StoreError."""
         return self._tables.read(query)
 
@@ -167,6 +178,37 @@ class Store:
             until=until,
             weeks=weeks,
         )
+
+    def scored_portions(
+        self,
+        *,
+        case: str,
+        query_hash: str,
+        scorer: str,
+        since: datetime | None = None,
+        until: datetime | None = None,
+        via: Sequence[str],
+        sources: Sequence[str],
+    ) -> Iterator[pl.DataFrame]:
+        """`scored` of one case in portions of consecutive time that fit into memory, of these
+        `via` and `sources` only. No post is in two of them."""
+        return cells.scored_portions(
+            self._tables,
+            case=case,
+            query_hash=query_hash,
+            scorer=scorer,
+            since=since,
+            until=until,
+            via=via,
+            sources=sources,
+        )
+
+    def stretches(
+        self, rows: int, since: datetime | None = None, until: datetime | None = None
+    ) -> list[Stretch]:
+        """The time of [since, until) that holds posts, cut into stretches of about `rows` posts,
+        at hours or days: for whoever has to read all of it in bounded memory."""
+        return stretches(self._tables, rows, since, until)
 
     # Writing
 
@@ -259,16 +301,29 @@ class Store:
         self.drain()
         return posts.restore(self._tables, author_keys, datetime.now(UTC))
 
-    def forget(self, keys: Collection[str]) -> int:
-        """Delete every row of these posts, or of these authors' posts, and never take them again.
+    def forget(
+        self, keys: Collection[str] = (), *, case: str | None = None, preview: bool = False
+    ) -> Forgotten:
+        """Delete every row of these posts, of these authors' posts or of a case, take them out of
+        recorded exports and the spool, and never take them again; with `preview` say what there is
+        and change nothing.
 
-        What waits in the spool is searched too. Returns how many stored posts there were. The cells
-        are stale afterwards.
+        The cells are stale afterwards, and old files are on the disk until `purge`.
         """
-        forgotten = posts.forget(self._tables, keys, datetime.now(UTC))
-        # After the keys are blocked, so that nobody who is just draining brings them back.
-        self._spool.scrub(keys)
-        return forgotten
+        now = datetime.now(UTC)
+        if preview:
+            if case is not None:
+                return forgetting.preview_case(self._tables, case, now)
+            return forgetting.preview(self._tables, keys, now)
+        if case is not None:
+            return forgetting.forget_case(
+                self._tables, case, now, key=self.key, beside=self._beside()
+            )
+        return forgetting.forget(self._tables, keys, now, key=self.key, beside=self._beside())
+
+    def _beside(self) -> list[forgetting.Beside]:
+        """What is kept beside the tables and has to forget as well."""
+        return [self._spool.scrub]
 
     def log_run(self, *rows: Mapping[str, Any]) -> None:
         """Upsert rows of the ledger by run_id, in one commit; columns not in them stay as they are.
@@ -284,10 +339,14 @@ class Store:
         runs = _framed("runs", [_dated(row) for row in rows])
         self._spool.put(Prepared(at=datetime.now(UTC), runs=runs.select(RUNS.names())))
 
+    def begin_export(self, path: Path | str) -> Recording:
+        """Begin a file that leaves the store: say whose words it holds, then put it in place."""
+        return Recording(self._tables, path)
+
     def record_export(self, row: Mapping[str, Any]) -> None:
-        """Upsert one row of EXPORTS by path."""
-        updates = {column: f"s.{column}" for column in row.keys() - {"path"}}
-        self._tables.merge("exports", _framed("exports", [row]), updates=updates)
+        """Record a file in which nobody's posts can be found one by one: a row of EXPORTS."""
+        with Recording(self._tables, row["path"]).placing(row):
+            pass
 
     # Scores and cells
 
@@ -376,10 +435,16 @@ class Store:
         self,
         make_cells: Callable[[pl.DataFrame], pl.DataFrame],
         progress: Callable[[int, int], None] | None = None,
+        *,
+        compact: Callable[[pl.DataFrame], pl.DataFrame] | None = None,
     ) -> int:
         """Bring all cells up to date with `make_cells` (SCORED in, CELLS out) and return how many
-        weeks that took; `progress` is called with weeks done and weeks in all."""
-        return cells.rebuild(self._tables, make_cells, progress)
+        weeks that took; `progress` is called with weeks done and weeks in all.
+
+        With `compact`, rows go through it as they are read, a day or less at a time in a busy week,
+        and `make_cells` gets what it made of them: whole weeks all the same, in less memory.
+        """
+        return cells.rebuild(self._tables, make_cells, progress, compact=compact)
 
     # Upkeep
 
@@ -387,10 +452,17 @@ class Store:
         """Store what waits in the spool, wipe what was hidden for 30 days, complete erasures that
         were cut off, compact, drop old files, checkpoint.
 
-        Returns rows_wiped, files_before, files_after and, on a local disk, bytes_freed.
+        Recorded exports that are still in place lose the words of what was deleted since. Returns
+        rows_wiped, exports_rewritten, exports_left (with such words in them), files_before,
+        files_after and, on a local disk, bytes_freed.
         """
         self.drain()
-        return maintain.maintain(self._tables, now or datetime.now(UTC), purge=purge)
+        return maintain.maintain(self._tables, now or datetime.now(UTC), key=self.key, purge=purge)
+
+    def purge(self) -> int:
+        """Delete every old file now, as `maintain(purge=True)` does, and nothing else; returns the
+        bytes that were freed on a local disk."""
+        return maintain.purge(self._tables)
 
 
 def _dated(row: Mapping[str, Any]) -> dict[str, Any]:

@@ -22,7 +22,7 @@ from store.tables import Store, StoreBusy
 
 WRITERS = 4
 SHARED = 8  # posts that every writer writes again and again
-HIDE, BACK, ROUND = 4, 9, 10  # batches at which an account goes inactive and comes back
+HIDE, BACK, ROUND = 2, 7, 10  # batches at which an account goes inactive and comes back
 
 
 def opened(place: str, lock: str) -> Store:

@@ -11,7 +11,7 @@ import io
 import json
 import re
 from collections import Counter, defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from math import sqrt
@@ -446,18 +446,18 @@ def test_the_posts_csv_holds_exactly_the_posts_of_the_view(shown: Shown, store: 
 
 def test_after_warming_up_the_first_visit_reads_no_table(monkeypatch: pytest.MonkeyPatch) -> None:
     read: list[str] = []
-    scan, scored = Store.scan, Store.scored
+    scan, portions = Store.scan, Store.scored_portions
 
     def counted_scan(self: Store, table: str) -> pl.LazyFrame:
         read.append(table)
         return scan(self, table)
 
-    def counted_scored(self: Store, **chosen: Any) -> pl.LazyFrame:
+    def counted_portions(self: Store, **chosen: Any) -> Iterator[pl.DataFrame]:
         read.append("scored")
-        return scored(self, **chosen)
+        return portions(self, **chosen)
 
     monkeypatch.setattr(Store, "scan", counted_scan)
-    monkeypatch.setattr(Store, "scored", counted_scored)
+    monkeypatch.setattr(Store, "scored_portions", counted_portions)
     st.cache_resource.clear()
     warm_up()
     assert {"cells", "runs", "scored"} <= set(read)

@@ -187,8 +187,9 @@ def test_exports_are_recorded_with_the_keys_of_their_posts(filled, aftershock) -
     aftershock("export", "series", "--case", "tootle", "-o", filled.folder / "series.csv")
     store = Store.open()
     rows = {row["kind"]: row for row in store.scan("exports").collect().to_dicts()}
-    assert set(rows["posts"]["posts"]) == {store.key(f"reddit:t3_a{n}") for n in (1, 2, 3, 4)}
-    assert rows["series"]["posts"] == []
+    held = store.scan("exported").collect()
+    assert set(held["export"]) == {rows["posts"]["export"]}
+    assert set(held["post"]) == {store.key(f"reddit:t3_a{n}") for n in (1, 2, 3, 4)}
     assert Path(rows["posts"]["path"]).is_file()
 
 

@@ -402,7 +402,7 @@ def test_forgotten_posts_and_authors_leave_no_row_and_never_come_back(store: Sto
     store.write(batch(checks=_checks(seen)), matches(frame([])))
     late = stored(store).with_columns(text=pl.lit("late"))
     forgotten = [store.key("reddit:t3_a"), store.author_key("reddit", "Two")]
-    assert store.forget(forgotten) == 3
+    assert store.forget(forgotten).posts == 3
     again = write(store, *[row | {"collected_at": LATER} for row in rows], raw("e", author="TWO"))
     assert (again.new, again.kept, again.blocked) == (0, 1, 4)
     # Not even without the name by which it was forgotten, nor as a score that was under way.
@@ -472,11 +472,17 @@ def test_a_run_is_one_row_whose_unsaid_columns_stay(store: Store) -> None:
 
 
 def test_an_export_is_one_row_a_path(store: Store) -> None:
-    for rows in (1, 2):
-        store.record_export({"path": "/x.csv", "rows": rows, "posts": ["a", "b"]})
-    assert stored(store, "exports").select("path", "rows", "posts").rows() == [
-        ("/x.csv", 2, ["a", "b"])
-    ]
+    for number in (1, 2):
+        export = store.begin_export("/x.csv")
+        export.keep(pl.Series([store.key(f"a{number}")]))
+        export.keep(pl.Series([store.key("b")]))
+        with export.placing({"rows": number}):
+            pass
+    ((path, rows, export_id),) = stored(store, "exports").select("path", "rows", "export").rows()
+    assert (path, rows) == ("/x.csv", 2)
+    held = stored(store, "exported")
+    assert set(held["export"]) == {export_id}
+    assert set(held["post"]) == {store.key("a2"), store.key("b")}
 
 
 STRANGE = [

@@ -7,6 +7,7 @@ an image out of a hostile post.
 from __future__ import annotations
 
 from datetime import date, datetime
+from io import BytesIO
 
 import polars as pl
 import streamlit as st
@@ -14,8 +15,12 @@ import streamlit as st
 from analysis.vader import SCORER
 from dashboard import data, posts, words
 from dashboard.data import View
-from store.export import DEMO_NOTE, csv_bytes, posts_frame
+from store.export import DEMO_NOTE, csv_bytes, posts_portions
+from store.formats import Csv
+from store.tables import StoreError
 
+# What is downloaded lies in the memory of the server as a whole: some 350 bytes a post.
+MOST = 200_000
 DOWNLOAD = ":material/download:"
 TONE_OPTIONS = {"Negative": "negative", "Neutral": "neutral", "Positive": "positive"}
 COLUMNS = {
@@ -83,26 +88,34 @@ def _downloads(view: View) -> None:
     store = data.store()
 
     def posts_csv() -> bytes:
-        return csv_bytes(
-            posts_frame(
-                store,
-                case=about.case,
-                query_hash=about.query_hash,
-                scorer=SCORER,
-                since=choice.since,
-                until=choice.until,
-                sources=choice.sources,
-            )
-        )
+        """In the browser's server's memory, so of few posts only; recorded nowhere."""
+        made = BytesIO()
+        file, rows = Csv(made), 0
+        for frame in posts_portions(
+            store,
+            case=about.case,
+            query_hash=about.query_hash,
+            scorer=SCORER,
+            since=choice.since,
+            until=choice.until,
+            sources=choice.sources,
+        ):
+            file.add(frame)
+            rows += frame.height
+            if rows > 2 * MOST:  # many are not in the cells yet by which the button goes
+                raise StoreError(words.too_many(rows, about.case))
+        return made.getvalue()
 
     def series_csv() -> bytes:
         table = data.table(view)
         return csv_bytes(table.with_columns(note=pl.lit(DEMO_NOTE)) if about.demo else table)
 
     name = _file_name(about.case, choice.first, choice.last, demo=about.demo)
-    for label, make, kind in (
-        ("Posts CSV", posts_csv, "posts"),
-        ("Series CSV", series_csv, f"series-{view.width}"),
+    posts = data.counted(about, choice)
+    refused = words.too_many(posts, about.case) if posts > MOST else None
+    for label, make, kind, reason in (
+        ("Posts CSV", posts_csv, "posts", refused),
+        ("Series CSV", series_csv, f"series-{view.width}", None),
     ):
         st.download_button(
             label,
@@ -112,6 +125,8 @@ def _downloads(view: View) -> None:
             on_click="ignore",
             icon=DOWNLOAD,
             key=f"csv-{kind}",
+            disabled=reason is not None,
+            help=reason,
         )
 
 

@@ -24,7 +24,7 @@ from store.tables import StoreError
 
 
 def page() -> None:
-    """Draw the page."""
+    """Draw the page, or as much of it as can be read, and why there is no more."""
     try:
         cases = data.cases()
         held = data.held()
@@ -33,6 +33,18 @@ def page() -> None:
         st.info("Nothing can be shown yet.", icon=":material/hourglass_empty:")
         st.text(str(error))
         return
+    try:
+        _page(cases, held)
+    except StoreError as error:
+        _broken_off(error)
+
+
+def _broken_off(error: StoreError) -> None:
+    st.info("The rest cannot be shown.", icon=":material/error:")
+    st.text(str(error))
+
+
+def _page(cases: Mapping[str, Case], held: Mapping[str, Mapping[str, int]]) -> None:
     if not cases:
         st.title("Aftershock")
         st.info("There is no case yet. Next: `aftershock case new NAME`.")
@@ -255,6 +267,13 @@ def _over_time(case: Case, view: View) -> None:
 @st.fragment
 def _explore(view: View) -> None:
     """What the brush changes: volume, platforms and posts, without a rerun of the rest."""
+    try:
+        _brushed(view)
+    except StoreError as error:  # a fragment does not pass on what is raised in it
+        _broken_off(error)
+
+
+def _brushed(view: View) -> None:
     left, right = st.columns([3, 2], gap="small")
     with left.container(border=True, height="stretch"):
         st.header("Volume by sentiment", anchor=False)

@@ -1,0 +1,228 @@
+"""An older store is brought up to date when it is opened: from a store the first version wrote."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import tarfile
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import polars as pl
+import pytest
+from deltalake import DeltaTable
+from storing import SALT
+from test_wipe import traces
+
+from analysis import series
+from store import migrate
+from store.migrate import schema_of
+from store.schema import SCHEMA_VERSION, TABLES
+from store.tables import Store, StoreError
+
+PACKED = Path(__file__).parent / "data" / "store_v1.tar.gz"
+UNTOUCHED = [name for name in TABLES if name not in {"exports", "exported"}]
+KILLS = int(os.environ.get("AFTERSHOCK_KILLS", "3"))
+OPEN = """
+import sys
+from store.tables import Store
+store = Store.open(sys.argv[1], salt=bytes(range(32)))
+print(store.scan("posts").collect().height, flush=True)
+"""
+
+
+@pytest.fixture
+def old(tmp_path: Path) -> Path:
+    """The store of the first version, unpacked."""
+    folder = tmp_path / "store"
+    with tarfile.open(PACKED) as packed:
+        packed.extractall(folder, filter="data")
+    return folder
+
+
+def rows(folder: Path, name: str) -> pl.DataFrame:
+    """A table as any reader of Delta Lake sees it, whatever we know of its version."""
+    found = pl.DataFrame(pl.from_arrow(DeltaTable(folder / name).to_pyarrow_table()))
+    plain = [column for column, kind in found.schema.items() if not kind.is_nested()]
+    return found.select(sorted(found.columns)).sort(plain)
+
+
+def opening(folder: Path) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-c", OPEN, str(folder)],
+        env=os.environ | {"PYTHONPATH": str(Path(__file__).parents[1])},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def versions(folder: Path) -> dict[str, int]:
+    return {name: DeltaTable(folder / name).version() for name in TABLES}
+
+
+def held(exports: pl.DataFrame, exported: pl.DataFrame) -> dict[str, set[str]]:
+    """Which posts each recorded file holds, in the present shape."""
+    keys = exports.join(exported, on="export", how="left")
+    return {str(path): set(part["post"].drop_nulls()) for (path,), part in keys.group_by("path")}
+
+
+def check(folder: Path, before: dict[str, pl.DataFrame]) -> None:
+    """The store is whole and of this version, and holds what it held before."""
+    for name in UNTOUCHED:
+        assert rows(folder, name).equals(before[name]), name
+    exports, exported = rows(folder, "exports"), rows(folder, "exported")
+    old = before["exports"]
+    assert held(exports, exported) == {
+        path: set(keys) for path, keys in old.select("path", "posts").iter_rows()
+    }
+    same = [column for column in old.columns if column != "posts"]
+    assert exports.select(same).equals(old.select(same))
+    assert "posts" not in exports.columns
+    assert not exported.is_duplicated().any()
+    for name in TABLES:
+        found = DeltaTable(folder / name).metadata()
+        assert json.loads(found.description or "")["schema"] == SCHEMA_VERSION, name
+        assert found.configuration["delta.logRetentionDuration"] == "interval 7 days"
+        assert "text" not in found.configuration["delta.dataSkippingStatsColumns"]
+
+
+def test_a_store_of_the_first_version_holds_the_same_afterwards(old: Path) -> None:
+    before = {name: rows(old, name) for name in TABLES if name != "exported"}
+    assert before["posts"].height == 25
+    store = Store.open(str(old), salt=SALT)
+    check(old, before)
+    assert store.stale().weeks == ()  # no figure has to be computed again
+    assert store.rebuild(series.cells) == 0
+    assert all(len(bytes.fromhex(export)) == 16 for export in rows(old, "exports")["export"])
+
+
+def test_it_says_so_once_and_a_second_opening_writes_nothing(
+    old: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    Store.open(str(old), salt=SALT)
+    (said,) = caplog.messages
+    assert said == f"Bringing the store {old} from version 1 to 2. This is done once."
+    after = versions(old)
+    Store.open(str(old), salt=SALT)
+    assert len(caplog.messages) == 1
+    assert versions(old) == after
+
+
+def test_the_old_lists_of_keys_leave_the_disk_with_the_next_purge(old: Path) -> None:
+    """A key list that stayed behind would still name a post that is forgotten later."""
+    store = Store.open(str(old), salt=SALT)
+    key = rows(old, "exported")["post"][0]
+    store.forget([key])
+    store.purge()
+    places = traces(old, [key])[key]
+    # The files on record are not on this machine, so the key stays on their list, to find it again.
+    assert {place.split("/")[0] for place in places if "_delta_log" not in place} == {
+        "blocked",
+        "exported",
+    }
+
+
+def test_a_migration_that_is_killed_anywhere_is_finished_by_the_next_opening(
+    old: Path, tmp_path: Path
+) -> None:
+    before = {name: rows(old, name) for name in TABLES if name != "exported"}
+    dice = random.Random(7)  # noqa: S311 - when to kill
+    killed = 0
+    for number in range(KILLS):
+        copy = tmp_path / f"copy{number}"
+        subprocess.run(["cp", "-a", str(old), str(copy)], check=True)
+        work = opening(copy)
+        assert work.stderr is not None
+        assert "Bringing" in work.stderr.readline()
+        time.sleep(dice.uniform(0, 0.25))
+        work.send_signal(signal.SIGKILL)
+        killed += work.wait() == -signal.SIGKILL
+        work.communicate()
+        Store.open(str(copy), salt=SALT)
+        check(copy, before)
+    assert killed
+
+
+# 0 nothing, 2 and 3 keys moved, 4 the old column gone, then the versions, `blocked` last.
+@pytest.mark.parametrize("step", [0, 2, 3, 4, 9, 13])
+def test_a_migration_that_stops_after_any_commit_is_finished(
+    old: Path, step: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = {name: rows(old, name) for name in TABLES if name != "exported"}
+    commit, done = migrate.Tables.commit, []
+
+    def counted(self: object, *words: object) -> object:
+        if len(done) == step:
+            raise KeyboardInterrupt
+        done.append(words[0])
+        return commit(self, *words)  # type: ignore[arg-type]
+
+    with monkeypatch.context() as patch:
+        patch.setattr(migrate.Tables, "commit", counted)
+        with pytest.raises(KeyboardInterrupt):
+            Store.open(str(old), salt=SALT)
+    assert schema_of(migrate.Tables(str(old))) == 1
+    Store.open(str(old), salt=SALT)
+    check(old, before)
+
+
+def test_two_processes_that_open_it_at_once_both_get_in(old: Path) -> None:
+    before = {name: rows(old, name) for name in TABLES if name != "exported"}
+    both = [opening(old) for _ in range(2)]
+    ended = [work.communicate(timeout=120) for work in both]
+    assert [work.returncode for work in both] == [0, 0]
+    assert [out.strip() for out, _ in ended] == ["25", "25"]
+    assert sum(err.count("Bringing") for _, err in ended) == 1
+    check(old, before)
+
+
+@pytest.fixture
+def read_only() -> Iterator[Path]:
+    """The old store where this process may read but not write."""
+    with tempfile.TemporaryDirectory() as place:
+        folder = Path(place) / "store"
+        with tarfile.open(PACKED) as packed:
+            packed.extractall(folder, filter="data")
+        for path in (Path(place), folder, *folder.rglob("*")):
+            path.chmod(0o555 if path.is_dir() else 0o444)
+        root = os.geteuid() == 0
+        if root:
+            os.seteuid(65534)
+        try:
+            yield folder
+        finally:
+            if root:
+                os.seteuid(0)
+            for path in (Path(place), folder, *folder.rglob("*")):
+                path.chmod(0o755 if path.is_dir() else 0o644)
+
+
+def test_who_may_not_write_learns_that_somebody_else_has_to_open_it_first(read_only: Path) -> None:
+    with pytest.raises(StoreError) as refused:
+        Store.open(str(read_only), salt=SALT, create=False)
+    said = str(refused.value)
+    assert "was made by an earlier Aftershock (version 1 of its tables, now 2)" in said
+    assert "may not write" in said
+    assert "aftershock maintain" in said
+
+
+def test_a_description_without_a_version_is_refused(old: Path) -> None:
+    table = DeltaTable(old / "blocked")
+    described = json.loads(table.metadata().description or "")
+    table.alter.set_table_description(json.dumps(described | {"schema": 0}))
+    with pytest.raises(StoreError, match="schema 0"):
+        Store.open(str(old), salt=SALT)
+
+
+def test_a_creation_that_was_killed_under_the_first_version_is_completed_as_one(old: Path) -> None:
+    before = {name: rows(old, name) for name in TABLES if name != "exported"}
+    subprocess.run(["rm", "-r", str(old / "blocked"), str(old / "labels")], check=True)
+    Store.open(str(old), salt=SALT)
+    check(old, before | {name: before[name].clear() for name in ("blocked", "labels")})
