@@ -218,12 +218,10 @@ OPERATIONS = {operation.__name__: operation for operation in (*BASE, *COPY)}
 
 def run(year: Year, offset: int, number: int) -> pl.DataFrame:
     """1,000 posts of a run, collected a while after the year: of the last three days 450 that were
-    seen before and 450 new ones, of the last two weeks 50 and 50."""
+    seen before and 450 new ones, of the eleven days before 50 and 50. Where a store has fewer posts
+    in those days, more are new."""
     dice = np.random.default_rng(offset + number)
     old, late = (year.day_of(generate.DAYS - days) for days in (14, 3))
-    # A small store has not as many in three days, nor in two weeks.
-    late = max(min(late, year.size - ROWS * 3 // 5), 0)
-    old = max(min(old, late - ROWS // 10), 0)
     near = dice.choice(np.arange(late, year.size), min(450, year.size - late), replace=False)
     far = dice.choice(np.arange(old, late), min(50, late - old), replace=False)
     first = year.size + offset + number * ROWS
@@ -235,21 +233,25 @@ def run(year: Year, offset: int, number: int) -> pl.DataFrame:
     return pl.concat([again, new.with_columns(pl.col("at", "created_at") - earlier)])
 
 
-def measured(step: Step) -> dict[str, float]:
-    """Median wall and CPU seconds of the step, and the highest memory of this process in it."""
-    walls, cpus, peaks = [], [], []
+def measured(step: Step, folder: Path) -> dict[str, float]:
+    """Medians of the step's wall and CPU seconds and of what it added to `folder`, and the highest
+    memory of this process in it."""
+    walls, cpus, peaks, added = [], [], [], []
     for work in step.works:
         step.before()
+        there = disk_mb(folder)
         forget_peak()
         wall, cpu = time.perf_counter(), time.process_time()
         work()
         cpus.append(time.process_time() - cpu)
         walls.append(time.perf_counter() - wall)
         peaks.append(peak_mb())
+        added.append(disk_mb(folder) - there)
     return {
         "wall": statistics.median(walls),
         "cpu": statistics.median(cpus),
         "peak_mb": max(peaks),
+        "disk_mb": statistics.median(added),
         "times": len(walls),
     }
 
@@ -269,6 +271,7 @@ def load(at: Place) -> dict[str, dict[str, float]]:
         "wall": sum(one["wall"] for one in batches),
         "cpu": sum(one["cpu"] for one in batches),
         "peak_mb": peak_mb(),
+        "disk_mb": disk_mb(at.folder),
         "times": 1,
         "laid": found["laid"],
         "laid_seconds": found["seconds"],
@@ -301,14 +304,10 @@ def main() -> None:
     at = Place(Path(folder), int(size))
     build.settle(at.folder)
     logging.getLogger("streamlit").setLevel(logging.ERROR)  # it warns that no browser is there
-    before = disk_mb(at.folder)
     if name == "load":
         found = load(at)
     else:
-        found = {step.name: measured(step) for step in OPERATIONS[name](at)}
-    after = disk_mb(at.folder)
-    for figures in found.values():
-        figures["disk_mb"] = after - (0 if name == "load" else before)
+        found = {step.name: measured(step, at.folder) for step in OPERATIONS[name](at)}
     now = datetime.now().astimezone().isoformat(timespec="seconds")
     Path(result).write_text(json.dumps({"at": now, "steps": found}))
 

@@ -82,8 +82,8 @@ def ratios(found: Mapping[str, Any]) -> list[str]:
     if peaks:
         peak, name, size = max(peaks)
         lines.append(
-            f"highest memory of any operation but the load: {peak:,.0f} MB ({name} at {size:,} posts; "
-            f"aim: under {PEAK_AIM_MB:,} MB)"
+            f"highest memory of any operation but the load: {peak:,.0f} MB ({name} at {size:,} "
+            f"posts; aim: under {PEAK_AIM_MB:,} MB)"
         )
     return lines
 
