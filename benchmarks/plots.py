@@ -5,7 +5,7 @@ Small multiples on logarithmic axes, on white, to be read at the width of a page
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,12 +16,7 @@ import vl_convert
 from benchmarks import report
 
 BLUE, ORANGE, GREY = "#0b63a5", "#c4510a", "#777777"
-POSTS = alt.X(
-    "size:Q",
-    title="posts in the store",
-    scale=alt.Scale(type="log", nice=False),
-    axis=alt.Axis(format="~s", labelOverlap=True),
-)
+MEGABYTES = [step * 10.0**power for power in range(6) for step in (1, 2, 5)]
 
 
 def write(found: Mapping[str, Any], folder: Path) -> list[Path]:
@@ -56,7 +51,7 @@ def _time(found: Mapping[str, Any]) -> Any:
     # What was laid down as files is no load.
     laid = [s for s in report.sizes(found) if report.figure(found, s, report.LOAD, "laid")]
     rows = rows.filter(~((pl.col("step") == report.LOAD) & pl.col("size").is_in(laid)))
-    lines = _lines(rows, "seconds").encode(
+    lines = _lines(rows, "seconds", [10.0**power for power in range(-4, 6)]).encode(
         color=alt.Color(
             "series:N",
             title=None,
@@ -75,7 +70,7 @@ def _time(found: Mapping[str, Any]) -> Any:
 def _memory(found: Mapping[str, Any]) -> Any:
     rows = _frame(found, {"peak_mb": "peak"})
     aim = alt.Chart().mark_rule(color=GREY, strokeDash=[2, 3]).encode(y=alt.datum(1_000))
-    lines = alt.layer(aim, _lines(rows, "MB").encode(color=alt.value(BLUE)))
+    lines = alt.layer(aim, _lines(rows, "MB", MEGABYTES).encode(color=alt.value(BLUE)))
     title = "Highest memory of each operation against the size of the store, MB (dotted: 1,000 MB)"
     return _panels(found, lines, rows, title)
 
@@ -88,7 +83,7 @@ def _disk(found: Mapping[str, Any]) -> Any:
             "value": [held[str(size)]["store_mb"] for size in report.sizes(found)],
         }
     )
-    lines = _lines(rows, "MB").encode(color=alt.value(BLUE))
+    lines = _lines(rows, "MB", MEGABYTES).encode(color=alt.value(BLUE))
     return lines.properties(
         data=alt.Data(values=rows.to_dicts()),
         width=330,
@@ -97,18 +92,25 @@ def _disk(found: Mapping[str, Any]) -> Any:
     )
 
 
-def _lines(rows: pl.DataFrame, unit: str) -> Any:
-    low, high = rows["value"].min(), rows["value"].max()
+def _lines(rows: pl.DataFrame, unit: str, ticks: Sequence[float]) -> Any:
+    held = sorted(set(rows["size"]))
     return (
         alt.Chart()
         .mark_line(point=alt.OverlayMarkDef(size=28), strokeWidth=2)
         .encode(
-            x=POSTS,
+            x=alt.X(
+                "size:Q",
+                title="posts in the store",
+                scale=alt.Scale(type="log", domain=[held[0], held[-1]]),
+                axis=alt.Axis(values=held, format="~s"),
+            ),
             y=alt.Y(
                 "value:Q",
                 title=unit,
-                scale=alt.Scale(type="log", domain=[low, high], nice=True),
-                axis=alt.Axis(format="~g", labelOverlap=True, tickCount=5),
+                scale=alt.Scale(
+                    type="log", domain=[rows["value"].min(), rows["value"].max()], nice=True
+                ),
+                axis=alt.Axis(values=list(ticks), format=",~r", labelOverlap=True),
             ),
         )
     )
