@@ -230,7 +230,10 @@ def run(year: Year, offset: int, number: int) -> pl.DataFrame:
     new = year.numbered(np.arange(first, first + ROWS - again.height), collected=collected)
     back = np.where(np.arange(new.height) % 10 < 9, 3, 14) * dice.random(new.height) * 86_400
     earlier = pl.Series((back * 1e6).astype(np.int64)).cast(pl.Duration("us"))
-    return pl.concat([again, new.with_columns(pl.col("at", "created_at") - earlier)])
+    # What begins a thread belongs to the case by its words, the rest by its thread.
+    words = pl.when(pl.col("root").is_null()).then(pl.col("text") + " platform training")
+    new = new.with_columns(pl.col("at", "created_at") - earlier, text=pl.coalesce(words, "text"))
+    return pl.concat([again, new])
 
 
 def measured(step: Step, folder: Path) -> dict[str, float]:
