@@ -1,7 +1,8 @@
 """`make bench`: how fast the main job is, as ratios against plain libraries in the same run.
 
 Absolute figures depend on the machine; the ratios hold when its speed drifts. BENCH_ROWS sets the
-number of generated posts (1,000,000 without it).
+number of generated posts (1,000,000 without it). BENCH_LARGE=1 measures the store at many sizes
+instead (`large.py`).
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from pathlib import Path
 
 import polars as pl
 
-from benchmarks import generate
+from benchmarks import generate, large
 from benchmarks.measure import Measured, measured, table
 
 ROWS = int(os.environ.get("BENCH_ROWS", "1_000_000"))
@@ -24,6 +25,9 @@ SAMPLE = 20_000
 
 def main() -> None:
     """Generate posts, take them through import, score and cells, and print the ratios."""
+    if os.environ.get("BENCH_LARGE") == "1":
+        large.main()
+        return
     print(
         f"{ROWS:,} generated posts; Python {platform.python_version()}, polars {pl.__version__}, "
         f"{os.cpu_count()} cores"
