@@ -60,7 +60,10 @@ def said(error: BaseException, place: str, done: str) -> StoreError:
 
 
 # What the operating system calls its errors inside delta-rs's messages.
-_FULL = ("os error 28", "os error 122", "os error 27", "No space left", "Disk quota")
+_FULL = (
+    *("os error 28", "os error 122", "os error 27"),
+    *("No space left", "Disk quota", "File too large"),
+)
 _READ_ONLY = ("os error 30", "Read-only file")
 _FORBIDDEN = ("os error 13", "os error 1)", "Permission denied", "Operation not permitted")
 _BROKEN = ("os error 5)", "Input/output error")

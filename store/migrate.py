@@ -22,6 +22,7 @@ from store.schema import EXPORTED, EXPORTS, SCHEMA_VERSION
 
 LOG = logging.getLogger(__name__)  # without a set-up of its own, warnings go to standard error
 LAST = "blocked"
+ADDED = {"exported": 2}  # tables that the first version did not have
 
 
 def schema_of(tables: Tables, name: str = LAST) -> int:

@@ -14,7 +14,7 @@ from store.faults import DOCTOR, StoreUnfit
 from store.keys import Keys, StoreError, make_salt, read_salt
 from store.location import salt_path
 from store.merge import Tables
-from store.migrate import LAST, bring_up, schema_of
+from store.migrate import ADDED, LAST, bring_up, schema_of
 from store.schema import SCHEMA_VERSION, TABLES
 
 # In a local path deltalake 1.6.6 takes %20 for a blank and panics on brackets, bars and carets;
@@ -57,9 +57,9 @@ def create_tables(tables: Tables, keys: Keys, *, demo: bool) -> None:
         existing = tables.existing()
         if existing:
             admit(tables, keys, demo=demo, among=existing)
-            _complete(tables, existing)
         # What an older program left half-made is completed as its own, and then brought up to date.
         schema = min((schema_of(tables, name) for name in existing), default=SCHEMA_VERSION)
+        _complete(tables, existing, since=schema)
         description = {"schema": schema, "salt": keys.fingerprint, "demo": demo}
         for name in TABLES:
             if name not in existing:
@@ -79,12 +79,13 @@ def make_ready(tables: Tables, keys: Keys, *, demo: bool) -> None:
         bring_up(tables)
 
 
-def _complete(tables: Tables, existing: Sequence[str]) -> None:
+def _complete(tables: Tables, existing: Sequence[str], *, since: int) -> None:
     """Raise StoreError when tables are missing that were there once: new ones in their place would
     be empty, and the charts with them. A creation that was killed has written nothing yet."""
     if all(tables.version(name) == 0 for name in existing):
         return
-    missing = [name for name in TABLES if name not in tables.existing()]
+    there = tables.existing()
+    missing = [name for name in TABLES if name not in there and ADDED.get(name, 1) <= since]
     if missing:
         raise StoreError(
             f"The store {tables.location} has lost its table {missing[0]}: no folder of that name"

@@ -160,13 +160,13 @@ def test_an_older_store_is_replaced_and_what_waits_in_its_spool_stays(
     write(store, raw("since"))
     (home.store / "spool").mkdir()
     (home.store / "spool" / "waiting").write_text("rows")
-    (home.store / "index.sqlite").write_text("keys")
+    (home.store / ".index" / "of before").write_text("keys")
     with pytest.raises(StoreError, match="--replace"):
         restore(file, str(home.store))
     again(home, file)
     assert "words of since" not in texts(Store.open())
     assert (home.store / "spool" / "waiting").read_text() == "rows"
-    assert not (home.store / "index.sqlite").exists()
+    assert not (home.store / ".index" / "of before").exists()
     assert [path.name for path in home.folder.glob(".*restore*")] == []
 
 

@@ -147,6 +147,12 @@ def rows(path: Path) -> list[dict[str, str]]:
     return list(csv.DictReader(io.StringIO(path.read_text("utf-8-sig"), newline="")))
 
 
+def journal(folder: Path) -> str:
+    """The one file of the journal of erasures."""
+    (file,) = (folder / "salt.erasures").glob("*.ndjson")
+    return file.name
+
+
 def places(folder: Path, key: str) -> set[str]:
     """In which tables or files a key stands."""
     return {place.split("/")[1] for place in traces(folder, [key]).get(key, ())}
@@ -173,11 +179,12 @@ def test_a_forgotten_author_is_in_no_file_of_ours_but_as_a_blocked_key(filled, a
     assert traces(folder, tokens(store, 0, 1)) == {}
     keys = [store.key(str(row["uri"])) for row in PLANTED[:2]]
     author = store.author_key("reddit", "PlantedWriter")
-    assert places(folder, author) == {"blocked"}
+    # And in the journal of erasures, so that no backup brings the author back.
+    assert places(folder, author) == {"blocked", journal(folder)}
     for key in keys:
         found = {p for p in traces(folder, [key])[key] if "_delta_log" not in p}
         # A reply keeps the key of what it replies to: an HMAC, which leads nowhere without salt.
-        assert {p.split("/")[1] for p in found} <= {"blocked", "posts"}
+        assert {p.split("/")[1] for p in found} <= {"blocked", "posts", journal(folder)}
     gone = {*keys}
     after = rows(filled.exports / "posts.csv")
     reply = store.key("reddit:t1_9reply")
