@@ -38,7 +38,7 @@ def doctor(
     if repair and any(finding.repair for finding in problems(found)):
         if not as_json:
             say("Mending ...")
-        done = patient.repair(series.cells)
+        done = patient.repair(series.cells_of, compact=series.compact)
         left = _examine(patient, sample=sample, quick=False)
     if as_json:
         say_json(
@@ -61,7 +61,9 @@ def _examine(patient: Doctor, *, sample: int, quick: bool) -> list[Finding]:
         def moved(what: str, done: int, total: int) -> None:
             bar.update(task, description=f"looking at {what}", completed=done, total=total)
 
-        return patient.examine(series.cells, sample=sample, quick=quick, progress=moved)
+        return patient.examine(
+            series.cells_of, compact=series.compact, sample=sample, quick=quick, progress=moved
+        )
 
 
 def _show(found: list[Finding]) -> None:

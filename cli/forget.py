@@ -66,7 +66,7 @@ def forget(
         if not typer.confirm("Forget this for good? It cannot be brought back", err=True):
             raise Stop("Nothing was changed.", FAILED)
     done = store.forget(keys, case=case)
-    weeks = store.rebuild(series.cells)
+    weeks = store.rebuild(series.cells_of, compact=series.compact)
     freed = store.purge()
     if as_json:
         say_json(_facts(done) | {"weeks_rebuilt": weeks, "bytes_freed": freed})

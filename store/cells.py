@@ -281,7 +281,7 @@ def rebuild(
         done = 0
         try:
             for portion in _portions(tables, found.weeks):
-                rows = _rows(tables, portion, compact)
+                rows = rows_of(tables, portion, compact)
                 done += len(portion)
                 last = done == len(found.weeks)
                 versions = found.versions | {"cells": at} if last else {"cells": at}
@@ -298,7 +298,7 @@ def rebuild(
     )
 
 
-def _rows(
+def rows_of(
     tables: Tables,
     weeks: Sequence[date],
     compact: Callable[[pl.DataFrame], pl.DataFrame] | None,

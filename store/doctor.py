@@ -83,6 +83,7 @@ class Doctor:
         self,
         make_cells: MakeCells | None = None,
         *,
+        compact: MakeCells | None = None,
         sample: int = SAMPLE,
         quick: bool = False,
         progress: Progress | None = None,
@@ -113,7 +114,7 @@ class Doctor:
                 skip[name] = days
         if not quick:
             found += self._rows(skip, progress)
-            found += self._figures(found, skip, make_cells, sample)
+            found += self._figures(found, skip, make_cells, sample, compact)
         return found + self._waiting()
 
     def _lost(self, there: Sequence[str]) -> list[Finding]:
@@ -173,6 +174,7 @@ class Doctor:
         skip: dict[str, set[date]],
         make_cells: MakeCells | None,
         sample: int,
+        compact: MakeCells | None,
     ) -> list[Finding]:
         """Whether the cells of some weeks say what their posts say; only where all else is well."""
         needed = {*cells.INPUTS, "cells"}
@@ -193,7 +195,7 @@ class Doctor:
         )
         weeks -= set(stale)
         chosen = sorted(random.sample(sorted(weeks), min(sample, len(weeks))))
-        wrong = tuple(week for week in chosen if not self._agrees(week, make_cells))
+        wrong = tuple(week for week in chosen if not self._agrees(week, make_cells, compact))
         if wrong:
             text = f"The figures of {len(wrong):,} of {len(chosen):,} weeks looked at are wrong."
             where = str(wrong[0])
@@ -202,8 +204,8 @@ class Doctor:
             )
         return notes
 
-    def _agrees(self, week: date, make_cells: MakeCells) -> bool:
-        rows = self.tables.read(lambda: cells.scored(self.tables, weeks=[week]))
+    def _agrees(self, week: date, make_cells: MakeCells, compact: MakeCells | None) -> bool:
+        rows = cells.rows_of(self.tables, [week], compact)
         fresh = make_cells(rows).select(CELLS.names()).sort(CELL_KEY)
         kept = self.tables.read(
             lambda: self.tables.scan("cells").filter(pl.col("week") == week).sort(CELL_KEY)
@@ -233,7 +235,11 @@ class Doctor:
         return [Finding("store", "spool", text, note=True, rows=len(batches))]
 
     def repair(
-        self, make_cells: MakeCells, *, progress: Progress | None = None
+        self,
+        make_cells: MakeCells,
+        *,
+        compact: MakeCells | None = None,
+        progress: Progress | None = None,
     ) -> list[tuple[Finding, str]]:
         """Mend what can be mended, and say what was done about each finding.
 
@@ -251,7 +257,7 @@ class Doctor:
                     break
             if done:
                 done += self._erase_again()
-            done += self._mend_cells(make_cells)
+            done += self._mend_cells(make_cells, compact)
         return done
 
     def _mend_logs(self) -> Iterator[tuple[Finding, str]]:
@@ -295,15 +301,17 @@ class Doctor:
                 mend_rows(self.tables, self.keys, mine)
         return [(finding, finding.repair) for finding in found if finding.repair]
 
-    def _mend_cells(self, make_cells: MakeCells) -> list[tuple[Finding, str]]:
+    def _mend_cells(
+        self, make_cells: MakeCells, compact: MakeCells | None
+    ) -> list[tuple[Finding, str]]:
         readable = self._readable()
         if not {*cells.INPUTS, "cells"} <= set(readable):
             return []
-        found = self._figures([], {name: set() for name in readable}, make_cells, SAMPLE)
+        found = self._figures([], {name: set() for name in readable}, make_cells, SAMPLE, compact)
         wrong = problems(found)
         if wrong:
             distrust_cells(self.tables)
-        weeks = cells.rebuild(self.tables, make_cells)
+        weeks = cells.rebuild(self.tables, make_cells, compact=compact)
         return [
             (finding, f"The figures of {weeks:,} weeks are counted again.") for finding in wrong
         ]
