@@ -10,7 +10,7 @@ import pytest
 from polars.testing import assert_frame_equal
 
 from benchmarks import operations, report
-from benchmarks.build import build, query_hash, scored
+from benchmarks.build import PORTION, build, portions, query_hash, scored
 from benchmarks.invent import END, Year
 from store.tables import Store
 
@@ -52,6 +52,16 @@ def test_what_is_laid_down_as_files_are_the_rows_that_an_import_writes(
     roads: dict[str, dict[str, pl.DataFrame]], name: str
 ) -> None:
     assert_frame_equal(roads["own"][name], roads["laid"][name])
+
+
+def test_the_portions_that_are_laid_down_are_whole_days_and_leave_no_post_out() -> None:
+    year, count = Year(10_000_000), 9_900_000
+    parts = list(portions(year, count))
+    assert [first for first, _ in parts] == [0, *(until for _, until in parts[:-1])]
+    assert parts[-1][1] == count
+    begins = {year.day_of(day) for day in range(366)}
+    assert {first for first, _ in parts} <= begins
+    assert max(until - first for first, until in parts) <= 2 * PORTION
 
 
 def test_the_same_seed_and_number_are_the_same_post_however_it_is_asked_for() -> None:
