@@ -45,7 +45,8 @@ def settle(folder: Path) -> None:
     os.environ["AFTERSHOCK_STORE"] = str(folder / "store")
     os.environ["AFTERSHOCK_SALT"] = str(folder / "salt")
     os.environ["AFTERSHOCK_CASES"] = str(folder / "cases")
-    os.environ.pop("AFTERSHOCK_DEMO", None)
+    for name in ("AFTERSHOCK_DEMO", "AFTERSHOCK_ERASURES"):
+        os.environ.pop(name, None)
 
 
 def query_hash() -> str:

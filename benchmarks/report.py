@@ -149,7 +149,8 @@ def _table(
     ]
     for name in names(found):
         cells = [cell(found, size, name) for size in held]
-        lines.append(f"| {name} | " + " | ".join(cells) + " |")
+        if {*cells} - {"–", "+0.0", "-0.0"}:
+            lines.append(f"| {name} | " + " | ".join(cells) + " |")
     if last:
         name, of = last
         lines.append(f"| {name} | " + " | ".join(f"{of(found, s):,.0f}" for s in held) + " |")

@@ -16,7 +16,7 @@ from cases.case import Case, CaseError
 from cli.console import Stop, out, say, say_json, warn
 from store.location import store_location
 from store.portions import Stretch
-from store.tables import Store, StoreError
+from store.tables import Store, StoreMissing
 
 POSTS_AT_ONCE = 50_000  # of posts with their texts
 
@@ -92,7 +92,7 @@ def test(
 def _hits(case: Case) -> str:
     try:
         store = Store.open(create=False)
-    except StoreError:
+    except StoreMissing:
         return f"No store at {store_location()} yet, so no hits to count."
 
     def hits(stretch: Stretch) -> pl.LazyFrame:

@@ -12,24 +12,33 @@ import sys
 from importlib.metadata import version
 from typing import Any
 
+import polars as pl
 import typer
+from deltalake.exceptions import DeltaError
 
 from cases.case import CaseError
+from cli.backup import backup, restore
 from cli.case import app as case_app
 from cli.collect import collect
 from cli.console import CONFIGURATION, FAILED, FINE, TRY_LATER, Stop, say, warn
 from cli.dashboard import dashboard, demo
+from cli.doctor import doctor
 from cli.export import app as export_app
 from cli.files import import_files
 from cli.forget import forget
 from cli.maintain import maintain
+from cli.quiet import without_panics
 from cli.run import run
 from cli.schedule import app as schedule_app
 from cli.score import score
-from store.tables import StoreBusy, StoreError
+from store.faults import panicked, said
+from store.location import store_location
+from store.tables import StoreBusy, StoreError, StoreUnfit
 
 INTERRUPTED = 130  # 128 + SIGINT, as shells have it
 MISTYPED = 2
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+_CLOSED = (errno.EACCES, errno.EPERM, errno.EROFS)
 # Typer carries a click of its own and shows only this subclass of its base of usage errors.
 USAGE_ERROR: Any = typer.BadParameter.__mro__[2]
 
@@ -52,6 +61,9 @@ app.add_typer(case_app, name="case")
 app.add_typer(schedule_app, name="schedule")
 app.command()(maintain)
 app.command()(forget)
+app.command()(backup)
+app.command()(restore)
+app.command()(doctor)
 
 
 def _version(value: bool) -> None:
@@ -74,7 +86,9 @@ def main() -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # French has to get through an ASCII terminal
             stream.reconfigure(errors="backslashreplace")
-    sys.exit(_run())
+    with without_panics():
+        code = _run()
+    sys.exit(code)
 
 
 def _run() -> int:  # noqa: PLR0911 - one return for each way a command ends
@@ -92,13 +106,11 @@ def _run() -> int:  # noqa: PLR0911 - one return for each way a command ends
     except BrokenPipeError:  # the reader of our output, head for instance, has gone
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return FINE
-    except (CaseError, StoreBusy, StoreError, OSError) as error:
-        if os.environ.get("AFTERSHOCK_DEBUG"):
+    except BaseException as error:
+        if isinstance(error, (SystemExit, GeneratorExit)) or os.environ.get("AFTERSHOCK_DEBUG"):
             raise
         warn(_sentence(error))
-        if isinstance(error, CaseError):
-            return CONFIGURATION
-        return TRY_LATER if isinstance(error, StoreBusy) else FAILED
+        return _code(error)
     if code == INTERRUPTED:  # Typer makes an exit of Ctrl-C before it comes here
         return _stopped()
     return int(code) if isinstance(code, int) else FINE
@@ -109,10 +121,29 @@ def _stopped() -> int:
     return INTERRUPTED
 
 
-def _sentence(error: Exception) -> str:
-    if isinstance(error, OSError):
+def _code(error: BaseException) -> int:
+    if isinstance(error, StoreBusy):
+        return TRY_LATER
+    closed = isinstance(error, OSError) and error.errno in _CLOSED
+    return CONFIGURATION if closed or isinstance(error, (CaseError, StoreUnfit)) else FAILED
+
+
+def _sentence(error: BaseException) -> str:
+    if isinstance(error, (CaseError, StoreError)):
+        return str(error)
+    library = isinstance(error, OSError) and error.errno is None and "os error" in str(error)
+    if isinstance(error, OSError) and not library:
         place = f"{error.filename}: " if error.filename else ""
-        if error.errno == errno.ENOSPC:
-            return f"{place}the disk is full. Free some space, then run the same command again."
-        return f"{place}{error.strerror or error}."
-    return str(error)
+        what = f"{place}{error.strerror or error}."
+        if error.errno in _FULL:
+            what = f"{place}the disk is full. Free some space, then run the same command again."
+        elif error.errno in _CLOSED:
+            what += " Give this user access to it, or name another place."
+        return what
+    if library or isinstance(error, (DeltaError, pl.exceptions.PolarsError)) or panicked(error):
+        return str(said(error, store_location(), "read"))
+    return (
+        f"Aftershock stopped on a mistake of its own ({type(error).__name__}: {error}). What was"
+        " stored before is whole. Run the command again with AFTERSHOCK_DEBUG=1 to see where, and"
+        " report it."
+    )

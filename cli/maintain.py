@@ -25,10 +25,21 @@ def maintain(
     figures = store.maintain(purge=purge)
     for sentence in store.set_aside():
         warn(sentence)
+    ended = store.expire_backups()
     if as_json:
-        say_json(figures)
+        say_json(
+            figures
+            | {"backups_deleted": list(ended.deleted), "backups_missing": list(ended.missing)}
+        )
         return
     for name, value in figures.items():
         say(
             f"{name.replace('_', ' ')}: {value:,}" if isinstance(value, int) else f"{name}: {value}"
+        )
+    for path in ended.deleted:
+        say(f"backup deleted, its time was over: {path}")
+    for path in ended.missing:
+        say(
+            f"backup not found, its time is over: {path}. If you moved or copied it, delete it: it"
+            " holds what has been deleted at its source since."
         )

@@ -419,11 +419,11 @@ def posts_head(source: str) -> str:
     return f"**{platform(source)}** :small[by {safe(measure)}]"
 
 
-def too_many(posts: int, case: str) -> str:
+def too_many(posts: int) -> str:
     """Why so many posts cannot be downloaded here, and where they can be had."""
     return (
-        f"{posts:,} posts are too many for a download. Choose fewer days, or run on this store's "
-        f"machine: aftershock export posts --case {case} -o FILE.csv"
+        f"{posts:,} posts are too many for a download. Choose fewer days, or run "
+        "`aftershock export posts` on the machine of this store."
     )
 
 

@@ -12,7 +12,7 @@ from datetime import UTC, date, datetime, time, timedelta
 from functools import partial
 
 import polars as pl
-from deltalake import CommitProperties, DeltaTable, Transaction, write_deltalake
+from deltalake import CommitProperties, Transaction, write_deltalake
 from deltalake.exceptions import CommitFailedError
 from deltalake.fs import DeltaStorageHandler
 
@@ -189,7 +189,10 @@ def _changed(tables: Tables, name: str, recorded: int | None, version: int) -> s
         except FileNotFoundError:
             return None
         for line in lines:
-            entry = json.loads(line)
+            try:
+                entry = json.loads(line)
+            except ValueError:  # damaged, and older than the checkpoint: nobody else reads it
+                return None
             action = entry.get("add") or entry.get("remove")
             if action and action.get("dataChange", True):
                 if "partitionValues" not in action:
@@ -210,7 +213,7 @@ def replace_cells(
     _check(cells, weeks)
     months = {(week + timedelta(days=n)).replace(day=1) for week in weeks for n in range(7)}
     with tables.lock(), tables.sentences("written", "cells"):
-        table = DeltaTable(tables.uri("cells"))
+        table = tables.opened("cells")
         if table.version() != versions.get("cells", table.version()):
             raise CellsMoved("Another process replaced cells meanwhile. Run the command again.")
         # No retries of delta-rs's own: whatever was committed in between, the answer is to ask

@@ -20,7 +20,7 @@ import polars as pl
 from store.formats import Draft, content, csv_bytes, escape_formulas, sheet
 from store.portions import Stretch
 from store.recording import Recording
-from store.tables import Store, StoreError
+from store.tables import Store, StoreBusy, StoreError
 
 __all__ = ["DEMO_NOTE", "DUTY", "Written", "content", "csv_bytes", "escape_formulas"]
 __all__ += ["permalink", "posts_frame", "posts_portions", "tone", "write", "write_posts"]
@@ -247,6 +247,7 @@ def write(
     or not at all. Raises StoreError when the folder cannot be written to.
     """
     data = content(frame, path.suffix.lower())
+    store.writable()  # before anything is written: what is not recorded, forget could not find
     with _refusals(path), Draft(path) as draft:
         draft.write(data)
         recording = store.begin_export(path)
@@ -262,6 +263,7 @@ def write_posts(
     None, and no file, when there are none. Which posts are in a file with texts is recorded with
     it, so that what is forgotten later can be found there.
     """
+    store.writable()
     recording = store.begin_export(path)
     rows = 0
     keep = None if chosen.get("share") else recording.keep
@@ -303,10 +305,25 @@ def _placed(
     with Draft(beside) as note:
         note.write(json.dumps(full, indent=2, ensure_ascii=False, default=str).encode())
         note.done()
-        with recording.placing(row):
+        with _recorded(recording, row):
             draft.place()
             note.place()
     return Written(path, beside, rows, draft.sha256)
+
+
+@contextmanager
+def _recorded(recording: Recording, row: dict[str, Any]) -> Iterator[None]:
+    """Put the file in its place only once it is on record."""
+    try:
+        with recording.placing(row):
+            yield
+    except StoreBusy:
+        raise
+    except StoreError as error:
+        raise type(error)(
+            f"{error} The export could not be recorded, so it was not written: nobody would find it"
+            " when one of its posts has to be deleted."
+        ) from error
 
 
 @contextmanager

@@ -13,6 +13,7 @@ from datetime import date, datetime
 import polars as pl
 
 from store import posts
+from store.lookup import portions
 from store.merge import Tables, holds
 from store.scrub import Scrubbed, affected, exports_of, remove_exports, scrub_exports
 
@@ -43,7 +44,10 @@ class Forgotten:
 def preview(tables: Tables, keys: Collection[str], now: datetime) -> Forgotten:
     """What `forget` would find, without changing anything."""
     wanted = pl.Series("key", sorted(set(keys)), dtype=pl.String)
-    parts = [posts.of(tables, wanted, days)["post"] for days in posts.portions(tables, "posts")]
+    parts = [
+        posts.of(tables, wanted, days)["post"]
+        for days in portions(tables, "posts", posts.ROWS_AT_ONCE)
+    ]
     found = pl.concat([wanted.clear().alias("post"), *parts])
     held = affected(tables, pl.concat([found, wanted.alias("post")]))
     exports = dict(held.select("path", "posts").iter_rows())
@@ -53,7 +57,7 @@ def preview(tables: Tables, keys: Collection[str], now: datetime) -> Forgotten:
 def preview_case(tables: Tables, case: str, now: datetime) -> Forgotten:
     """What `forget_case` would find, without changing anything."""
     only = shared = 0
-    for days in posts.portions(tables, "matches"):
+    for days in portions(tables, "matches", posts.ROWS_AT_ONCE):
         alone, others = _of_case(tables, case, days)
         only += len(alone)
         shared += others
@@ -99,7 +103,7 @@ def forget_case(
     """
     shared = 0
     with tables.lock():
-        for days in posts.portions(tables, "matches"):
+        for days in portions(tables, "matches", posts.ROWS_AT_ONCE):
             alone, others = _of_case(tables, case, days)
             posts.block(tables, alone, now)
             shared += others

@@ -45,6 +45,28 @@ def spool_path(location: str, fingerprint: str) -> Path:
     return folder / f"{fingerprint}-{place}"
 
 
+def journals_path(beside: Path | None = None) -> Path:
+    """The folder of the journals of erasures: AFTERSHOCK_ERASURES, or `beside`, or beside the salt.
+
+    Never inside the store, since it has to outlive it.
+    """
+    if named := os.environ.get("AFTERSHOCK_ERASURES"):
+        return Path(named).expanduser()
+    salt = salt_path()
+    return beside or salt.with_name(salt.name + ".erasures")
+
+
+def index_path(location: str, fingerprint: str) -> Path:
+    """Where the key index lies: inside a local store; for an object store in a cache folder of this
+    user, one for each store."""
+    if is_local(location):
+        return Path(location) / ".index" / "keys.sqlite"
+    named = os.environ.get("XDG_CACHE_HOME")
+    base = Path(named) if named and Path(named).is_absolute() else Path.home() / ".cache"
+    place = hashlib.sha256(location.encode()).hexdigest()[:16]
+    return base / "aftershock" / "index" / f"{fingerprint}-{place}" / "keys.sqlite"
+
+
 def is_local(location: str) -> bool:
     """Whether `location` is a folder on this machine and not an object-store URL."""
     return "://" not in location

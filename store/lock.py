@@ -12,6 +12,7 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from store.faults import StoreBusy, sentences
+from store.keys import StoreError
 from store.location import is_local
 
 LOCK_SECONDS = 600.0
@@ -35,6 +36,12 @@ class WriterLock:
         with sentences(self.location, "locked"):
             try:
                 lock.acquire()
+            except IsADirectoryError as error:
+                raise StoreError(
+                    f"{error.filename} has to be a file and is a folder, so writers cannot be kept"
+                    " apart. Nothing was changed; delete it (it holds nothing of the store) and run"
+                    " the same command again."
+                ) from error
             except Timeout as error:
                 raise StoreBusy(
                     f"Another Aftershock process has been writing to {self.location} for"

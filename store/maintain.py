@@ -27,7 +27,7 @@ LOG = logging.getLogger(__name__)
 KEPT_HOURS = 1
 # What a killed process leaves while it writes: `part-….parquet#1` (object_store's staging name,
 # which its own listing, and so vacuum, never shows) and drafts of commits.
-_STAGING = re.compile(r".*#\d+|_commit_.*\.tmp")
+STAGING = re.compile(r".*#\d+|_commit_.*\.tmp")
 
 
 def maintain(
@@ -117,7 +117,7 @@ def _clear_staging(folder: Path, hours: int) -> int:
     for path in folder.rglob("*"):
         with suppress(FileNotFoundError):
             found = path.stat()
-            if _STAGING.fullmatch(path.name) and found.st_mtime <= limit:
+            if STAGING.fullmatch(path.name) and found.st_mtime <= limit:
                 path.unlink()
                 freed += found.st_size
     return freed

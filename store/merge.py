@@ -18,10 +18,16 @@ from typing import Any, TypeVar
 from urllib.parse import unquote
 
 import polars as pl
-from deltalake import DeltaTable, WriterProperties
-from deltalake.exceptions import CommitFailedError, DeltaError
+import pyarrow as pa
+import pyarrow.parquet as pq
+from deltalake import ColumnProperties, DeltaTable, WriterProperties
+from deltalake.exceptions import CommitFailedError, DeltaError, TableNotFoundError
+from deltalake.fs import DeltaStorageHandler
 
-from store.faults import StoreBusy, fault, sentences, vanished
+from store import log
+from store.erasures import Journal
+from store.faults import StoreBusy, damaged, fault, sentences, vanished
+from store.index import Index
 from store.keys import StoreError
 from store.location import is_local
 from store.lock import WriterLock
@@ -33,8 +39,17 @@ TRIES = 25
 LOOKS = 5
 ROWS_A_MERGE = 50_000
 DAYS_A_MERGE = 200
+# A merge holds the rows of every day it touches in memory: about 1 kB for each post.
+HELD_A_MERGE = 300_000
 KEYS_A_PREDICATE = 1_000
-WRITER = WriterProperties(compression="ZSTD", compression_level=3)
+# A merge writes whole days anew, which is most of what it costs: zstd 1 in place of 3, and no
+# dictionaries for what is hardly ever twice in a file, take a third less time for the same size.
+_UNIQUE = ("post", "uri", "text", "text_hash", "input_hash", "parent", "root", "quoted")
+WRITER = WriterProperties(
+    compression="ZSTD",
+    compression_level=1,
+    column_properties={name: ColumnProperties(dictionary_enabled=False) for name in _UNIQUE},
+)
 
 # Which columns' minima and maxima go into the log. Text, uri and author must never be among them:
 # with the default (the first 32 columns) a wiped text stays readable in the log for its retention.
@@ -60,9 +75,11 @@ class Tables:
     def __init__(self, location: str) -> None:
         self.location = location
         self.local = is_local(location)
+        self.journal: Journal | None = None  # of erasures; none for the demo
         self._lock = WriterLock(location)
         self._snapshots: dict[str, DeltaTable] = {}
         self._probes: dict[str, tuple[threading.Lock, DeltaTable]] = {}
+        self.index: Index | None = None  # without one, looking up by key reads whole tables
 
     def uri(self, name: str) -> str:
         return f"{self.location}/{name}"
@@ -107,6 +124,11 @@ class Tables:
             )
         return found
 
+    def identity(self) -> str:
+        """What a store and its backups have in common and no other store has, wherever they lie:
+        the id that Delta Lake gave the table `blocked` when it was made."""
+        return str(self.snapshot("blocked").metadata().id)
+
     # Reading
 
     def version(self, name: str) -> int:
@@ -132,9 +154,27 @@ class Tables:
         a scan asks it for files and for statistics one after the other, which must agree."""
         known = self._snapshots.get(name)
         if known is None or known.version() != self.version(name):
-            with self.sentences("opened", name):
-                known = self._snapshots[name] = DeltaTable(self.uri(name))
+            known = self._snapshots[name] = self.opened(name)
         return known
+
+    def refresh(self) -> None:
+        """Forget what was opened: files and logs may have been mended behind its back."""
+        self._snapshots.clear()
+
+    def opened(self, name: str) -> DeltaTable:
+        """The table, opened anew. Raises StoreError when its log is damaged, saying where."""
+        with self.sentences("opened", name):
+            if self.local and (empty := log.hollow(Path(self.uri(name)))) is not None:
+                raise StoreError(damaged(self.uri(name), f"entry {empty} of its log is empty"))
+            try:
+                return DeltaTable(self.uri(name))
+            except TableNotFoundError:
+                raise
+            except DeltaError as error:
+                what = None if fault(error) else log.log_fault(log.files(self.uri(name)))
+                if what is None:
+                    raise
+                raise StoreError(damaged(self.uri(name), what)) from error
 
     def scan(self, name: str) -> pl.LazyFrame:
         """The rows of a table as it stands now; polars skips the files of other partitions.
@@ -165,14 +205,24 @@ class Tables:
         so a query over three of them may meet it more than once.
         """
         with self.sentences("read"):
-            for _ in range(LOOKS - 1):
+            for look in range(1, LOOKS + 1):
                 try:
                     return query().collect()
                 except (OSError, pl.exceptions.PolarsError) as error:
-                    if not vanished(error):
+                    if look == LOOKS or not vanished(error):
+                        self._blame(error)
                         raise
                     self._snapshots.clear()
-            return query().collect()
+            raise AssertionError("the last look returns or raises")
+
+    def _blame(self, error: Exception) -> None:
+        """Raise StoreError when one of the files just read is plainly damaged: polars does not say
+        which file it could not read."""
+        for name, table in self._snapshots.items() if self.local and not fault(error) else ():
+            actions = pl.DataFrame(table.get_add_actions(flatten=True))
+            for path, size in actions.select("path", "size_bytes").iter_rows():
+                if what := file_fault(Path(self.uri(name)) / path, size):
+                    raise StoreError(damaged(self.uri(name), f"{path} {what}")) from error
 
     def partitions(self, name: str) -> pl.DataFrame:
         """How many rows and files each partition holds, from the log alone: value, rows, files."""
@@ -186,6 +236,15 @@ class Tables:
             .agg(rows=pl.col("num_records").sum(), files=pl.len())
             .sort("value")
         )
+
+    def entries(self, name: str, version: int) -> list[dict[str, Any]] | None:
+        """What one commit says in the log; None when the log does not reach back that far."""
+        log = DeltaStorageHandler(self.uri(name))
+        try:
+            with log.open_input_file(f"_delta_log/{version:020d}.json") as file:
+                return [json.loads(line) for line in file.read().splitlines() if line]
+        except FileNotFoundError:
+            return None
 
     # Writing
 
@@ -205,13 +264,14 @@ class Tables:
         """
         with self.lock(), self.sentences("written", name):
             for tried in range(TRIES):
-                table = DeltaTable(self.uri(name))
+                table = self.opened(name)
                 try:
                     return attempt(table)
                 except DeltaError as error:
                     lost = isinstance(error, CommitFailedError) and not fault(error)
                     moved = "not found" in str(error) and self.version(name) > table.version()
                     if not (lost or moved):
+                        self._blame(error)
                         raise
                 pause(tried)
         raise StoreBusy(
@@ -226,15 +286,16 @@ class Tables:
         *,
         updates: Mapping[str, str] | None = None,
         when: str | None = None,
+        then: Callable[[DeltaTable], None] | None = None,
     ) -> int:
         """Merge rows (unique on the table's key) and return how many were new.
 
         `updates` maps columns to SQL over `s` (source) and `t` (target) for rows that are there,
         `when` restricts it; without `updates` they are left alone. Partition values stand as
         literals in the predicate: without them delta-rs reads the whole table (45 s and 6 GB
-        instead of 0.3 s for 1,000 rows into ten million).
+        instead of 0.3 s for 1,000 rows into ten million). `then` is called after each commit.
         """
-        return self._merge(name, shaped(rows, TABLES[name][0]), updates, when, insert=True)
+        return self._merge(name, shaped(rows, TABLES[name][0]), updates, when, then, insert=True)
 
     def change(self, name: str, rows: pl.DataFrame, updates: Mapping[str, str], when: str) -> int:
         """Set columns of rows that are there, each to its own value; returns how many.
@@ -242,7 +303,7 @@ class Tables:
         `rows` hold key, partition value and whatever `updates` takes from `s`; those that are not
         in the table are ignored. Unlike an `update`'s, these values never come into the log.
         """
-        return self._merge(name, rows, updates, when, insert=False)
+        return self._merge(name, rows, updates, when, None, insert=False)
 
     def _merge(
         self,
@@ -250,6 +311,7 @@ class Tables:
         rows: pl.DataFrame,
         updates: Mapping[str, str] | None,
         when: str | None,
+        then: Callable[[DeltaTable], None] | None,
         *,
         insert: bool,
     ) -> int:
@@ -258,15 +320,36 @@ class Tables:
             # Would be inserted twice without a word; an update would fail.
             raise ValueError(f"two rows of one merge into {name} have the same key")
         done = 0
-        for chunk in chunks(rows, partition):
+        for chunk in self._chunks(name, rows):
             on = [f't."{column}" = s."{column}"' for column in key]
             if partition:
                 on += [f't."{partition}" = s."{partition}"']
                 on += [f't."{partition}" IN ({literals(chunk[partition])})']
             done += self.commit(
-                name, _merger(chunk, " AND ".join(on), updates, when, insert=insert)
+                name, _merger(chunk, " AND ".join(on), updates, when, then, insert=insert)
             )
         return done
+
+    def _chunks(self, name: str, rows: pl.DataFrame) -> Iterator[pl.DataFrame]:
+        """`chunks`, cut further where the days of one hold more rows than fit into memory."""
+        partition = TABLES[name][1]
+        sizes: dict[date, int] = {}
+        if partition == "day" and rows.height:
+            sizes = dict(self.partitions(name).select("value", "rows").iter_rows())
+        for chunk in chunks(rows, partition):
+            if partition is None or sum(sizes.values()) <= HELD_A_MERGE:
+                yield chunk
+                continue
+            portion: list[pl.DataFrame] = []
+            held = 0
+            for part in chunk.partition_by(partition, maintain_order=True):
+                here = sizes.get(part[partition][0], 0)
+                if portion and held + here > HELD_A_MERGE:
+                    yield pl.concat(portion)
+                    portion, held = [], 0
+                portion.append(part)
+                held += here
+            yield pl.concat(portion)
 
     def update(
         self, name: str, found: pl.DataFrame, updates: Mapping[str, str], when: str = "TRUE"
@@ -322,6 +405,11 @@ class Tables:
             done += self.commit(name, attempt)
         return done
 
+    def on_record(self, kind: str, keys: pl.Series, now: datetime) -> None:
+        """Put an erasure into the journal before it is made. Raises StoreError when that fails."""
+        if self.journal:
+            self.journal.write(kind, keys.drop_nulls().to_list(), now)
+
     # Errors
 
     def sentences(self, done: str, name: str | None = None) -> AbstractContextManager[None]:
@@ -344,15 +432,31 @@ class Tables:
         )
 
 
+def file_fault(path: Path, size: int) -> str | None:
+    """What is wrong with a data file as far as its size and footer tell, None when nothing is."""
+    try:
+        found = path.stat().st_size
+        if found != size:
+            return f"has {found:,} bytes in place of {size:,}"
+        pq.read_metadata(path)
+    except FileNotFoundError:
+        return "is missing"
+    except (OSError, pa.ArrowException, ValueError):
+        return "cannot be read"
+    return None
+
+
 def _merger(
     chunk: pl.DataFrame,
     on: str,
     updates: Mapping[str, str] | None,
     when: str | None,
+    then: Callable[[DeltaTable], None] | None,
     *,
     insert: bool,
 ) -> Callable[[DeltaTable], int]:
     def attempt(table: DeltaTable) -> int:
+        before = table.version()
         merger = table.merge(
             arrow(chunk), on, source_alias="s", target_alias="t", writer_properties=WRITER
         )
@@ -360,7 +464,10 @@ def _merger(
             merger = merger.when_matched_update(dict(updates), predicate=when)
         if not insert:
             return int(merger.execute()["num_target_rows_updated"])
-        return int(merger.when_not_matched_insert_all().execute()["num_target_rows_inserted"])
+        new = int(merger.when_not_matched_insert_all().execute()["num_target_rows_inserted"])
+        if then and table.version() > before:  # without a change there is no commit of ours
+            then(table)
+        return new
 
     return attempt
 

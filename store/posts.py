@@ -6,12 +6,13 @@ Works on keys; who turns uris and names into keys is `keys.py`.
 from __future__ import annotations
 
 import secrets
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import UTC, date, datetime, timedelta
 from functools import partial
 
 import polars as pl
 
+from store import erasures, lookup
 from store.faults import StoreBusy
 from store.keys import Keys
 from store.merge import ROWS_A_MERGE, TRIES, Tables, chunks, holds, moment, shaped
@@ -39,7 +40,7 @@ NEWER = "s.collected_at > t.collected_at AND t.state = 'live'"
 # What goes when a post is deleted at its source. The community too: `u_name` names its author.
 WIPED = dict.fromkeys(("uri", "text", "text_hash", "community"), "NULL") | {"author": "s.author"}
 HIDDEN_DAYS = 30
-KEYS_AT_ONCE = 1_000_000
+ROWS_AT_ONCE = 1_000_000  # of a few columns, where the whole store is gone through
 
 _RANK = "CASE {0}.via WHEN 'own' THEN 3 WHEN 'taken' THEN 2 ELSE 1 END"
 _BETTER = f"{_RANK.format('s')} > {_RANK.format('t')}"
@@ -93,24 +94,64 @@ def blocked(tables: Tables) -> pl.DataFrame:
     return tables.read(lambda: tables.scan("blocked").select("key"))
 
 
-def _fixed(tables: Tables) -> pl.DataFrame:
-    """Posts whose time was fixed at first sight: post, fixed."""
-    return tables.read(lambda: tables.scan("times").select("post", fixed="at"))
+def _fixed(tables: Tables, keys: pl.Series) -> pl.DataFrame:
+    """Those of these posts whose time was fixed at first sight: post, fixed.
+
+    The stored post has that time too, and is found by its day; the table of times, which lies by no
+    day, is read only for a post that was fixed and is not stored (a kill came in between).
+    """
+    found = lookup.places(tables, "times", keys)
+    if found is not None:
+        if found.is_empty():
+            return pl.DataFrame(schema={"post": pl.String, "fixed": POSTS["at"]})
+        keys = found["post"].unique()
+        days = found["day"].unique().to_list()
+        at = _at(tables, keys, holds(days))
+        if at.height == len(keys) and not at["post"].is_duplicated().any():
+            return at
+    return tables.read(
+        lambda: (
+            tables.scan("times")
+            .select("post", fixed="at")
+            .join(pl.LazyFrame({"post": keys}).unique(), on="post", how="semi")
+        )
+    )
+
+
+def _at(tables: Tables, keys: pl.Series, where: pl.Expr) -> pl.DataFrame:
+    """When stored posts were written: post, fixed."""
+    wanted = pl.LazyFrame({"post": keys})
+    return tables.read(
+        lambda: (
+            tables.scan("posts")
+            .filter(where)
+            .select("post", fixed="at")
+            .join(wanted, on="post", how="semi")
+        )
+    )
 
 
 def known(tables: Tables, rows: pl.DataFrame) -> pl.DataFrame:
     """Which of these rows (post, at) are copies of live posts that are stored: their keys.
 
-    Looks at the days of the rows only; those without a time are looked for among all keys.
+    Looks at the days of the rows only; those without a time are looked for by their keys.
     """
-    fixed = _fixed(tables)
+    maybe = lookup.places(tables, "posts", rows["post"])
+    if maybe is not None:
+        rows = rows.join(maybe, on="post", how="semi")
+    if rows.is_empty():
+        return pl.DataFrame(schema={"post": pl.String})
+    fixed = _fixed(tables, rows["post"])
     placed = rows.join(fixed, on="post", how="left").select(
         "post", day=pl.coalesce("fixed", "at").dt.date()
     )
     days = placed["day"].drop_nulls().unique().to_list()
     untimed = placed.filter(pl.col("day").is_null())
+    anywhere = pl.lit(value=True)
+    if maybe is not None:
+        anywhere = holds(maybe.join(untimed, on="post", how="semi")["day"].unique().to_list())
     found = [pl.DataFrame(schema={"post": pl.String})]
-    for wanted, where in ((placed, holds(days)), (untimed, pl.lit(True))):
+    for wanted, where in ((placed, holds(days)), (untimed, anywhere)):
         if wanted.height:
             found.append(tables.read(partial(_live, tables, wanted, where)))
     return pl.concat(found).unique()
@@ -139,7 +180,7 @@ def store(tables: Tables, rows: pl.DataFrame) -> tuple[pl.DataFrame, int, int]:
             )
             refused += part.height - allowed.height
             allowed = _place(tables, allowed)
-            new += tables.merge("posts", allowed, updates=UPDATES, when=NEWER)
+            new += lookup.merge(tables, "posts", allowed, updates=UPDATES, when=NEWER)
         placed.append(allowed.select("post", "day"))
     return pl.concat(placed), new, refused
 
@@ -156,9 +197,9 @@ def _place(tables: Tables, rows: pl.DataFrame) -> pl.DataFrame:
             at=pl.coalesce("at", "stored")
         )
         unseen = rows.filter(pl.col("at").is_null())
-        tables.merge("times", unseen.select("post", at="first_seen_at"))
+        lookup.merge(tables, "times", unseen.select("post", at="first_seen_at"))
     # After that merge: where two writers fix the same post, both go by what the table says.
-    fixed = _fixed(tables)
+    fixed = _fixed(tables, rows["post"])
     return (
         rows.join(fixed, on="post", how="left")
         .with_columns(at=pl.coalesce("fixed", "at"))
@@ -205,17 +246,22 @@ def add_checks(tables: Tables, checks: pl.DataFrame) -> None:
 
 
 def _find(tables: Tables, keys: pl.DataFrame, *columns: str) -> pl.DataFrame:
-    """Stored posts by their key alone: reads the key column of the whole table."""
+    """Stored posts by their key alone."""
     wanted = keys.lazy().select("post").unique()
+    where = lookup.somewhere(tables, keys["post"])
     return tables.read(
-        lambda: tables.scan("posts").select("post", *columns).join(wanted, on="post")
+        lambda: tables.scan("posts").filter(where).select("post", *columns).join(wanted, on="post")
     )
 
 
 def wipe(tables: Tables, keys: Collection[str], now: datetime) -> int:
     """Wipe text, uri and author of these posts for good; returns how many still had them."""
-    wanted = pl.LazyFrame({"post": sorted(set(keys))}, schema={"post": pl.String})
-    return _wipe(tables, pl.col("state") != "gone", now, wanted) if keys else 0
+    if not keys:
+        return 0
+    wanted = pl.DataFrame({"post": sorted(set(keys))}, schema={"post": pl.String})
+    with tables.lock():
+        there = lookup.somewhere(tables, wanted["post"]) & (pl.col("state") != "gone")
+        return _wipe(tables, there, now, wanted.lazy())
 
 
 def hide(tables: Tables, authors: Collection[str], now: datetime) -> int:
@@ -262,6 +308,7 @@ def _wipe(
         found = tables.read(posts)
         if found.is_empty():
             return 0
+        tables.on_record(erasures.WIPED, found["post"], now)
         seen = _unhash(tables, found)
         voices = found.select("author").drop_nulls().unique()
         fresh = pl.Series("fresh", [secrets.token_hex(16) for _ in voices["author"]], pl.String)
@@ -333,9 +380,11 @@ def _turn(tables: Tables, old: str, new: str, now: datetime, authors: Collection
                     pl.col("state_at").is_null() | (pl.col("state_at") <= at),
                 )
                 .join(wanted, on="author", how="semi")
-                .select("post", "day")
+                .select("post", "day", "author")
             )
         )
+        kind = erasures.HIDDEN if new == "hidden" else erasures.BACK
+        tables.on_record(kind, found["author"], now)
         return tables.update("posts", found, updates, when=f"\"state\" = '{old}'")
 
 
@@ -351,12 +400,13 @@ def forget(tables: Tables, keys: Collection[str], now: datetime) -> int:
         block(tables, pl.Series("key", sorted(set(keys)), dtype=pl.String), now)
         stop = blocked(tables)["key"]
         done = 0
-        for days in portions(tables, "posts"):
+        for days in lookup.portions(tables, "posts", ROWS_AT_ONCE):
             found = of(tables, stop, days)
             if found.is_empty():
                 continue
             block(tables, found["post"], now)
             done += _delete(tables, found)
+        lookup.drop(tables, stop.to_list())
         return done
 
 
@@ -364,13 +414,18 @@ def _delete(tables: Tables, found: pl.DataFrame) -> int:
     """Delete every row of these posts (post, day), last those of the posts themselves."""
     for name in ("scores", "matches", "checks", "labels", "times"):
         tables.delete(name, found)
-    return tables.delete("posts", found)
+    deleted = tables.delete("posts", found)
+    lookup.drop(tables, found["post"].to_list())
+    return deleted
 
 
 def block(tables: Tables, keys: pl.Series, now: datetime) -> None:
     """Never take these posts, or posts of these authors, again."""
     stop = pl.DataFrame({"key": keys.unique()}, schema={"key": pl.String})
     new = stop.join(blocked(tables), on="key", how="anti")
+    if new.is_empty():
+        return
+    tables.on_record(erasures.BLOCKED, new["key"], now)
     tables.merge("blocked", new.with_columns(blocked_at=pl.lit(now, POSTS["at"])))
 
 
@@ -386,26 +441,19 @@ def of(tables: Tables, keys: pl.Series, days: Sequence[date]) -> pl.DataFrame:
     )
 
 
-def portions(tables: Tables, name: str) -> Iterator[list[date]]:
-    """All days of a table, cut where the keys of a portion would fill the memory."""
-    portion: list[date] = []
-    held = 0
-    for day, rows in tables.partitions(name).select("value", "rows").iter_rows():
-        if portion and held + rows > KEYS_AT_ONCE:
-            yield portion
-            portion, held = [], 0
-        portion.append(day)
-        held += rows
-    if portion:
-        yield portion
+def _places(tables: Tables, name: str, where: pl.Expr) -> pl.LazyFrame:
+    return tables.scan(name).filter(where).select("post", "day")
 
 
 def _rows_of(tables: Tables, name: str, keys: pl.Series) -> pl.DataFrame:
     """Rows of any table by their post, wherever they lie: post and, where there is one, day."""
-    columns = ["post", "day"] if TABLES[name][1] else ["post"]
-    return tables.read(
-        lambda: tables.scan(name).select(columns).filter(pl.col("post").is_in(keys.implode()))
-    )
+    theirs = pl.col("post").is_in(keys.implode())
+    if not TABLES[name][1]:
+        return tables.read(lambda: tables.scan(name).filter(theirs).select("post"))
+    found = [pl.DataFrame(schema={"post": pl.String, "day": POSTS["day"]})]
+    for days in lookup.portions(tables, name, ROWS_AT_ONCE):
+        found.append(tables.read(partial(_places, tables, name, holds(days) & theirs)))
+    return pl.concat(found)
 
 
 # What was erased while somebody was writing. A writer looks at the blocks before its commits, a
@@ -449,8 +497,8 @@ def finish_erasures(tables: Tables, now: datetime) -> None:
         forget(tables, (), now)
         for name in ("scores", "matches", "checks", "labels", "times"):
             tables.delete(name, _rows_of(tables, name, stop))
-    gone = tables.read(
-        lambda: tables.scan("posts").filter(pl.col("state") == "gone").select("post", "day")
-    )
-    if gone.height:
-        _unhash(tables, gone)
+    for days in lookup.portions(tables, "posts", ROWS_AT_ONCE):
+        where = holds(days) & (pl.col("state") == "gone")
+        gone = tables.read(partial(_places, tables, "posts", where))
+        if gone.height:
+            _unhash(tables, gone)

@@ -13,23 +13,37 @@ from typing import Any
 
 import polars as pl
 
-from store import cells, maintain, posts
+from store import backup as backups
+from store import cells, lookup, maintain, posts
 from store import forget as forgetting
+from store.backup import Backup, Expired
 from store.cells import CellsMoved, Stale
-from store.faults import StoreBusy
+from store.erasures import journal_of
+from store.faults import StoreBusy, StoreMissing, StoreUnfit
 from store.forget import Forgotten
+from store.index import Index
 from store.keys import DEMO_SALT, Keys, StoreError
-from store.location import resolved, spool_path, store_location
+from store.location import index_path, resolved, spool_path, store_location
 from store.merge import Tables, holds
-from store.migrate import bring_up
-from store.opening import admit, check_place, create_tables, salt_of
+from store.opening import check_place, make_ready, salt_of
 from store.portions import Stretch, stretches
 from store.prepared import Prepared, Written, apply, log_runs, prepare
 from store.recording import Recording
 from store.schema import RUNS, SCORES, TABLES, Batch
 from store.spool import Spool
+from store.swap import clear_leftovers
 
-__all__ = ["CellsMoved", "Known", "Stale", "Store", "StoreBusy", "StoreError", "Written"]
+__all__ = [
+    "CellsMoved",
+    "Known",
+    "Stale",
+    "Store",
+    "StoreBusy",
+    "StoreError",
+    "StoreMissing",
+    "StoreUnfit",
+    "Written",
+]
 
 ROWS_AT_ONCE = 50_000
 _WORK = ("post", "day", "source", "author", "text", "langs", "text_hash")
@@ -63,8 +77,9 @@ class Known:
             return set()
         asked = pl.DataFrame({"uri": list(dict.fromkeys(uris))}, schema={"uri": pl.String})
         asked = asked.with_columns(self._keys.posts(asked["uri"]).alias("post"))
+        where = lookup.somewhere(self._tables, asked["post"])
         found = self._tables.read(
-            lambda: rows().select("post").join(asked.lazy(), on="post").select("uri")
+            lambda: rows().filter(where).select("post").join(asked.lazy(), on="post").select("uri")
         )
         return set(found["uri"])
 
@@ -77,6 +92,7 @@ class Store:
 
     def __init__(self, tables: Tables, keys: Keys, *, demo: bool) -> None:
         self._tables = tables
+        self._tables.index = Index(index_path(tables.location, keys.fingerprint))
         self._keys = keys
         self._spool = Spool(spool_path(tables.location, keys.fingerprint))
         self.demo = demo
@@ -101,19 +117,16 @@ class Store:
         check_place(tables)
         existing = tables.existing()
         if not existing and not create:
-            raise StoreError(
+            raise StoreMissing(
                 f"There is no store at {tables.location} yet. Bring posts in with"
                 " `aftershock import FILE`, or look around with `aftershock demo`."
             )
         keys = Keys(DEMO_SALT if demo else salt or salt_of(tables, existing))
-        if "blocked" in existing:
-            admit(tables, keys, demo=demo)
-            if bring_up(tables):
-                existing = tables.existing()
-        if len(existing) < len(TABLES):
-            create_tables(tables, keys, demo=demo)
-            admit(tables, keys, demo=demo)
-            bring_up(tables)
+        make_ready(tables, keys, demo=demo)
+        if not demo:
+            tables.journal = journal_of(
+                tables.location, keys.fingerprint, tables.identity(), beside_store=salt is not None
+            )
         return cls(tables, keys, demo=demo)
 
     # Keys
@@ -149,6 +162,12 @@ class Store:
     def visible(self) -> pl.LazyFrame:
         """The posts that may be shown and exported: neither hidden nor gone."""
         return self.scan("posts").filter(pl.col("state") == "live")
+
+    def writable(self) -> None:
+        """Raise StoreUnfit when nothing can be written here: what has to be recorded can then not
+        be done at all."""
+        with self._tables.lock():
+            pass
 
     def known(self) -> Known:
         return Known(self._tables, self._keys)
@@ -457,12 +476,42 @@ class Store:
         files_after and, on a local disk, bytes_freed.
         """
         self.drain()
-        return maintain.maintain(self._tables, now or datetime.now(UTC), key=self.key, purge=purge)
+        now = now or datetime.now(UTC)
+        if self._tables.local:
+            with self._tables.lock(), self._tables.sentences("cleared"):
+                clear_leftovers(Path(self._tables.location))
+        figures = maintain.maintain(self._tables, now, key=self.key, purge=purge)
+        if self._tables.journal:
+            self._tables.journal.trim(now)
+        return figures
 
     def purge(self) -> int:
         """Delete every old file now, as `maintain(purge=True)` does, and nothing else; returns the
         bytes that were freed on a local disk."""
         return maintain.purge(self._tables)
+
+    # Backups
+
+    def backup(
+        self,
+        path: Path,
+        *,
+        keep_days: int = backups.KEEP_DAYS,
+        force: bool = False,
+        now: datetime | None = None,
+        progress: Callable[[int, int], None] | None = None,
+    ) -> Backup:
+        """Write all tables as of now into one file; `restore.restore` brings it back.
+
+        Erasures made later are made in it when it is restored. Not the salt, which is kept apart.
+        """
+        return backups.backup(
+            self._tables, path, keep_days=keep_days, force=force, now=now, progress=progress
+        )
+
+    def expire_backups(self, *, now: datetime | None = None) -> Expired:
+        """Delete recorded backups whose time is over; says which, and which it could not find."""
+        return backups.expire(self._tables, now or datetime.now(UTC))
 
 
 def _dated(row: Mapping[str, Any]) -> dict[str, Any]:

@@ -25,7 +25,8 @@ def roads(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, pl.Da
     with pytest.MonkeyPatch.context() as patch:
         for name in ("AFTERSHOCK_STORE", "AFTERSHOCK_SALT", "AFTERSHOCK_CASES"):
             patch.setenv(name, "set by the benchmark, and put back afterwards")
-        patch.delenv("AFTERSHOCK_DEMO", raising=False)
+        for name in ("AFTERSHOCK_DEMO", "AFTERSHOCK_ERASURES"):
+            patch.delenv(name, raising=False)
         for road in ("own", "laid"):
             build(tmp_path_factory.mktemp(road) / "bench", SIZE, road=road)
             store = Store.open(create=False)

@@ -23,6 +23,7 @@ from analysis import cells as made_of
 from analysis import series
 from dashboard import posts as ranking
 from dashboard.data import Subject
+from dashboard.pages import engaged
 from store.export import csv_bytes, posts_frame, posts_portions, write_posts
 from store.schema import CELL_KEY
 from store.tables import Store, StoreError
@@ -273,3 +274,21 @@ def test_a_truncated_file_is_a_sentence_on_the_dashboard(truncated, table: str) 
     ).run()
     assert not page.exception
     assert any("could not be read" in text.value for text in page.text)
+
+
+def test_too_many_posts_for_a_download_are_sent_to_the_command(
+    truncated, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import streamlit  # noqa: PLC0415
+
+    app = str(Path(dashboard.__file__).parent / "app.py")
+    for most, offered in ((3, True), (2, False)):
+        monkeypatch.setattr(engaged, "MOST", most)
+        streamlit.cache_resource.clear()
+        page = AppTest.from_file(app, default_timeout=60).run()
+        assert not page.exception
+        said = any("3 posts are too many for a download" in text.value for text in page.caption)
+        assert said is not offered
+        labels = [button.proto.label for button in page.get("download_button")]
+        assert ("Posts CSV" in labels) is offered
+        assert "Series CSV" in labels

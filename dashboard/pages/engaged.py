@@ -88,7 +88,7 @@ def _downloads(view: View) -> None:
     store = data.store()
 
     def posts_csv() -> bytes:
-        """In the browser's server's memory, so of few posts only; recorded nowhere."""
+        """In the server's memory, so of few posts only; recorded nowhere."""
         made = BytesIO()
         file, rows = Csv(made), 0
         for frame in posts_portions(
@@ -103,7 +103,7 @@ def _downloads(view: View) -> None:
             file.add(frame)
             rows += frame.height
             if rows > 2 * MOST:  # many are not in the cells yet by which the button goes
-                raise StoreError(words.too_many(rows, about.case))
+                raise StoreError(words.too_many(rows))
         return made.getvalue()
 
     def series_csv() -> bytes:
@@ -111,12 +111,14 @@ def _downloads(view: View) -> None:
         return csv_bytes(table.with_columns(note=pl.lit(DEMO_NOTE)) if about.demo else table)
 
     name = _file_name(about.case, choice.first, choice.last, demo=about.demo)
-    posts = data.counted(about, choice)
-    refused = words.too_many(posts, about.case) if posts > MOST else None
-    for label, make, kind, reason in (
-        ("Posts CSV", posts_csv, "posts", refused),
-        ("Series CSV", series_csv, f"series-{view.width}", None),
+    many = data.counted(about, choice)
+    for label, make, kind in (
+        ("Posts CSV", posts_csv, "posts"),
+        ("Series CSV", series_csv, f"series-{view.width}"),
     ):
+        if kind == "posts" and many > MOST:
+            st.caption(words.too_many(many))
+            continue
         st.download_button(
             label,
             make,
@@ -125,8 +127,6 @@ def _downloads(view: View) -> None:
             on_click="ignore",
             icon=DOWNLOAD,
             key=f"csv-{kind}",
-            disabled=reason is not None,
-            help=reason,
         )
 
 
