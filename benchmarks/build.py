@@ -45,7 +45,8 @@ def settle(folder: Path) -> None:
     os.environ["AFTERSHOCK_STORE"] = str(folder / "store")
     os.environ["AFTERSHOCK_SALT"] = str(folder / "salt")
     os.environ["AFTERSHOCK_CASES"] = str(folder / "cases")
-    os.environ.pop("AFTERSHOCK_DEMO", None)
+    for name in ("AFTERSHOCK_DEMO", "AFTERSHOCK_ERASURES"):
+        os.environ.pop(name, None)
 
 
 def query_hash() -> str:
@@ -151,7 +152,7 @@ def _lay_down(folder: Path, year: Year, count: int) -> None:
     with ProcessPoolExecutor(workers, mp_context=context) as pool:
         waiting = [
             pool.submit(_portion, folder, year, first, until)
-            for first, until in _portions(year, count)
+            for first, until in portions(year, count)
         ]
         done = 0
         for portion in waiting:
@@ -182,7 +183,7 @@ def _portion(folder: Path, year: Year, first: int, until: int) -> int:
     return rows.height
 
 
-def _portions(year: Year, count: int) -> Iterator[tuple[int, int]]:
+def portions(year: Year, count: int) -> Iterator[tuple[int, int]]:
     """Stretches of whole days of about PORTION posts, up to `count` posts."""
     ends = np.minimum([year.day_of(day) for day in range(1, generate.DAYS + 1)], count)
     first = last = 0

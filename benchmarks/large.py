@@ -16,20 +16,17 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from benchmarks import report
+from benchmarks import operations, report
+from store.schema import SCHEMA_VERSION
 
 SIZES = "1e3,1e4,1e5,1e6,1e7"
 OUT = Path(".artifacts")
-# Names alone: the operations are imported by the processes that run them, so that this one, from
-# which they are all started, stays small.
-BASE = ("load", "cells", "compaction")
-COPY = (
-    *("page", "dashboard", "interval", "one_day", "upsert", "ingest", "maintain"),
-    *("wipe", "forget", "export", "backup"),
-)
+BASE = ("load", *(operation.__name__ for operation in operations.BASE))
+COPY = tuple(operation.__name__ for operation in operations.COPY)
 
 
 def main() -> None:
@@ -72,13 +69,12 @@ def _build(
     """Make the store if it is not kept from an earlier run; `built.json` appears when it is whole,
     and holds what its making took."""
     note = base.with_name("built.json")
-    if note.exists() and base.exists():
-        built = json.loads(note.read_text())
-    else:
+    built = json.loads(note.read_text()) if note.exists() and base.exists() else {}
+    if built.get("schema") != SCHEMA_VERSION:
         print(f"Building a store of {size:,} posts in {base} ...", file=sys.stderr, flush=True)
         note.unlink(missing_ok=True)
         base.parent.mkdir(parents=True, exist_ok=True)
-        built = {"steps": {}}
+        built = {"schema": SCHEMA_VERSION, "steps": {}}
         for name in BASE:
             if not _run(name, base, size, built):
                 sys.exit(f"The store of {size:,} posts could not be built; why stands above.")
@@ -117,8 +113,9 @@ def _copied(base: Path) -> Path:
 
     def copy(source: str, target: str) -> str:
         if source.endswith(".parquet"):
-            os.link(source, target)
-            return target
+            with suppress(OSError):  # a file system without links
+                os.link(source, target)
+                return target
         return shutil.copy2(source, target)
 
     shutil.copytree(base, work, copy_function=copy)

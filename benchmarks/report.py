@@ -50,7 +50,7 @@ def names(found: Mapping[str, Any]) -> list[str]:
 
 
 def figure(found: Mapping[str, Any], size: int, name: str, what: str) -> float | None:
-    """One figure; the peak of a load by the own road is given with its last batch too."""
+    """One figure, None where it was not measured."""
     value = found["sizes"][str(size)]["steps"].get(name, {}).get(what)
     return None if value is None else float(value)
 
@@ -71,8 +71,10 @@ def ratios(found: Mapping[str, Any]) -> list[str]:
                     f"{large / small:.2f} in {word} time (aim: under {UPSERT_AIM})"
                 )
         break
-    if held and (page := figure(found, held[-1], PAGE, "wall")) is not None:
-        lines.append(f"{PAGE} at {held[-1]:,} posts: {page * 1000:.1f} ms (aim: {PAGE_AIM_MS} ms)")
+    pages = [figure(found, held[-1], PAGE, what) for what in ("wall", "cpu")] if held else []
+    if pages and None not in pages:
+        wall, cpu = (f"{1000 * (value or 0):.1f} ms" for value in pages)
+        lines.append(f"{PAGE} at {held[-1]:,} posts: {wall}, {cpu} of CPU (aim: {PAGE_AIM_MS} ms)")
     peaks = [
         (peak, name, size)
         for size in held
@@ -96,13 +98,12 @@ def text(found: Mapping[str, Any]) -> str:
         for name in names(found):
             if figure(found, size, name, "wall") is None:
                 continue
-            wall, cpu, peak, disk = (
-                figure(found, size, name, what) or 0.0
-                for what in ("wall", "cpu", "peak_mb", "disk_mb")
-            )
-            lines.append(
-                f"{size:>12,}  {name:34}{wall:>10.3f}{cpu:>10.3f}{peak:>9,.0f}{disk:>+10,.1f}"
-            )
+            columns = (("wall", "10.3f"), ("cpu", "10.3f"), ("peak_mb", "9,.0f"))
+            values = [(figure(found, size, name, what), form) for what, form in columns]
+            values.append((figure(found, size, name, "disk_mb"), "+10,.1f"))
+            cells = ["-" if value is None else f"{value:{form}}" for value, form in values]
+            wall, cpu, peak, disk = cells
+            lines.append(f"{size:>12,}  {name:34}{wall:>10}{cpu:>10}{peak:>9}{disk:>10}")
         lines.append(f"{size:>12,}  {'the store on disk':63}{_store_mb(found, size):>+10,.1f}")
         if note := _laid(found, size):
             lines.append(f"{'':14}{note}")
@@ -148,7 +149,8 @@ def _table(
     ]
     for name in names(found):
         cells = [cell(found, size, name) for size in held]
-        lines.append(f"| {name} | " + " | ".join(cells) + " |")
+        if {*cells} - {"–", "+0.0", "-0.0"}:
+            lines.append(f"| {name} | " + " | ".join(cells) + " |")
     if last:
         name, of = last
         lines.append(f"| {name} | " + " | ".join(f"{of(found, s):,.0f}" for s in held) + " |")
