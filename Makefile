@@ -32,6 +32,7 @@ test: setup ## run the tests (no network but loopback)
 
 test-long: setup ## run the long tests of the store: kills and races by the hundred (some minutes)
 	@$(BIN)/pytest -n auto --dist worksteal -q -m long
+	@AFTERSHOCK_KILLS=20 $(BIN)/pytest -n auto --dist worksteal -q -k kill tests/test_forget.py tests/test_migrate.py
 
 test-browser: setup ## run the browser tests (needs chromium)
 	@command -v chromium >/dev/null || command -v chromium-browser >/dev/null || { echo "The browser tests need chromium. On Debian and Ubuntu: apt install chromium, then run make again." >&2; exit 1; }

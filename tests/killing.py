@@ -31,7 +31,6 @@ from store.prepared import prepare
 from store.tables import Store
 
 LEAVERS = 4  # authors who are forgotten, and each of the others hidden in turn
-archive.ROWS = 4  # several batches a file
 
 
 def word(name: str, turn: int) -> str:
@@ -299,6 +298,7 @@ def _work(place: str, operation: str, turn: int, after: float | None, writer: in
 
     if after is not None:
         threading.Thread(target=end, daemon=True).start()
+    archive.ROWS = 4  # several batches a file
     act, _ = OPERATIONS[operation]
     act(Store.open(place, salt=SALT), turn, lambda said: os.write(writer, f"{said}\n".encode()))
 

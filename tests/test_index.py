@@ -333,7 +333,7 @@ def test_an_older_copy_of_the_tables_is_noticed(store: Store, tmp_path: Path) ->
     shutil.copytree(tmp_path / "copy" / "posts", Path(store.location) / "posts")
     again = Store.open(store.location, salt=SALT)
     assert again.known().has([uri(n) for n in range(3)]) == {uri(0)}
-    assert finding.places(again._tables, "posts", stored(again)["post"]) is not None
+    assert lookup.places(again._tables, "posts", stored(again)["post"]) is not None
     write(bare(again), raw(3))
     assert again.known().has([uri(n) for n in range(4)]) == {uri(0), uri(3)}
 
