@@ -27,6 +27,11 @@ class WriterLock:
             FileLock(Path(location) / ".lock", timeout=LOCK_SECONDS) if is_local(location) else None
         )
 
+    @property
+    def keeps(self) -> bool:
+        """Whether there is a lock at all."""
+        return self._lock is not None
+
     def held(self) -> AbstractContextManager[object]:
         """Hold the lock while in the context. Raises StoreBusy when others hold it for too long."""
         return self._held(self._lock) if self._lock else nullcontext()

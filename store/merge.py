@@ -255,6 +255,11 @@ class Tables:
         """
         return self._lock.held()
 
+    @property
+    def alone(self) -> bool:
+        """Whether the lock keeps all other writers away while it is held."""
+        return self.local and self._lock.keeps
+
     def commit(self, name: str, attempt: Callable[[DeltaTable], T]) -> T:
         """Run `attempt` on the table, again on a fresh one whenever another writer was first.
 

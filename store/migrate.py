@@ -13,7 +13,8 @@ import logging
 from collections.abc import Callable
 
 import polars as pl
-from deltalake import DeltaTable, write_deltalake
+from deltalake import DeltaTable, Field, write_deltalake
+from deltalake.schema import PrimitiveType
 
 from store.faults import StoreBusy
 from store.keys import StoreError
@@ -125,4 +126,23 @@ def _first_id(path: str, sha256: str | None) -> str:
 
 
 # From a version to the next.
-STEPS: dict[int, Callable[[Tables], None]] = {1: _keys_of_exports}
+def _second(tables: Tables) -> None:
+    """1 to 2."""
+    _keys_of_exports(tables)
+    _time_of_same(tables)
+
+
+def _time_of_same(tables: Tables) -> None:
+    """The checks say when a copy was last collected that told nothing new."""
+    if "checks" not in tables.existing():
+        return
+    column = Field("same_at", PrimitiveType("timestamp"))
+
+    def add(table: DeltaTable) -> None:
+        if column.name not in _names(table):
+            table.alter.add_columns([column])
+
+    tables.commit("checks", add)
+
+
+STEPS: dict[int, Callable[[Tables], None]] = {1: _second}

@@ -37,6 +37,10 @@ UPDATES = {
 # back with its account only, a gone one never.
 NEWER = "s.collected_at > t.collected_at AND t.state = 'live'"
 
+# What a copy may say differently from what is stored; `text_hash` stands for the text.
+_WORDS = ("text_hash", "langs", "created_at", "community", "author", "collector")
+_THREAD = ("parent", "root", "quoted")
+
 # What goes when a post is deleted at its source. The community too: `u_name` names its author.
 WIPED = dict.fromkeys(("uri", "text", "text_hash", "community"), "NULL") | {"author": "s.author"}
 HIDDEN_DAYS = 30
@@ -180,9 +184,65 @@ def store(tables: Tables, rows: pl.DataFrame) -> tuple[pl.DataFrame, int, int]:
             )
             refused += part.height - allowed.height
             allowed = _place(tables, allowed)
-            new += lookup.merge(tables, "posts", allowed, updates=UPDATES, when=NEWER)
+            told, same = _news(tables, allowed)
+            new += lookup.merge(tables, "posts", told, updates=UPDATES, when=NEWER)
+            _note(tables, same)
         placed.append(allowed.select("post", "day"))
     return pl.concat(placed), new, refused
+
+
+def _news(tables: Tables, rows: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """Of these rows of POSTS, those that may change the table, and those that say just what is
+    stored (post, day, same_at) and are newer than every copy before.
+
+    A merge writes each day anew that holds a changed post, its texts included, so what only says
+    the same again is kept out of it; so is what is older than what is known. Whoever is not kept
+    apart from other writers by the lock leaves both to the merge: between this look and that
+    commit somebody else's words might come in.
+    """
+    same = pl.DataFrame(schema={"post": pl.String, "day": POSTS["day"], "same_at": POSTS["at"]})
+    if not tables.alone or rows.is_empty():
+        return rows, same
+    at = holds(rows["day"].unique().to_list()) & pl.col("post").is_in(rows["post"].implode())
+    compared = ["state", "collected_at", *_WORDS, *_THREAD]
+    stored = tables.read(
+        lambda: tables.scan("posts").filter(at).select("post", *compared, _there=True)
+    ).unique("post", keep="none")
+    noted = tables.read(lambda: tables.scan("checks").filter(at).select("post", _same="same_at"))
+    both = rows.join(stored, on="post", how="left", suffix="_stored").join(
+        noted.unique("post"), on="post", how="left"
+    )
+    there = pl.col("_there").fill_null(value=False)
+    newer = (pl.col("state_stored") == "live") & (
+        pl.col("collected_at") > pl.max_horizontal("collected_at_stored", "_same")
+    )
+    alike = pl.all_horizontal(
+        *(pl.col(name).eq_missing(pl.col(f"{name}_stored")) for name in _WORDS),
+        # A copy without it does not unlearn a thread that was known.
+        *(
+            pl.col(name).is_null() | pl.col(name).eq_missing(pl.col(f"{name}_stored"))
+            for name in _THREAD
+        ),
+    )
+    told = both.filter(~there | (newer & ~alike)).select(rows.columns)
+    return told, both.filter(there & newer & alike).select("post", "day", same_at="collected_at")
+
+
+def _note(tables: Tables, same: pl.DataFrame) -> None:
+    """Note in the checks when copies were collected that said just what is stored."""
+    if same.is_empty():
+        return
+    absent = [
+        pl.lit(0 if name == "misses" else None, kind).alias(name)
+        for name, kind in CHECKS.items()
+        if name not in same.columns
+    ]
+    tables.merge(
+        "checks",
+        same.with_columns(absent),
+        updates={"same_at": "s.same_at"},
+        when="t.same_at IS NULL OR s.same_at > t.same_at",
+    )
 
 
 def _place(tables: Tables, rows: pl.DataFrame) -> pl.DataFrame:
@@ -232,13 +292,15 @@ def add_checks(tables: Tables, checks: pl.DataFrame) -> None:
     checks = checks.sort("checked_at", maintain_order=True).unique("post", keep="last")
     with tables.lock():
         seen = tables.version("blocked")
-        rows = checks.join(_find(tables, checks, "day"), on="post")
-        values = [name for name in CHECKS if name not in {"post", "day"}]
+        rows = checks.join(_find(tables, checks, "day"), on="post").with_columns(
+            same_at=pl.lit(None, CHECKS["same_at"])
+        )
+        values = [name for name in CHECKS if name not in {"post", "day", "same_at"}]
         tables.merge(
             "checks",
             rows,
             updates={name: f"s.{name}" for name in values},
-            when="s.checked_at > t.checked_at",
+            when="t.checked_at IS NULL OR s.checked_at > t.checked_at",
         )
         if tables.version("blocked") != seen:
             late = rows.join(blocked(tables), left_on="post", right_on="key", how="semi")

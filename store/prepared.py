@@ -25,7 +25,9 @@ FRAMES: dict[str, pl.Schema] = {
     "gone": KEY,  # posts
     "hidden": KEY,  # authors
     "back": KEY,
-    "checks": pl.Schema({name: kind for name, kind in CHECKS.items() if name != "day"}),
+    "checks": pl.Schema(
+        {name: kind for name, kind in CHECKS.items() if name not in {"day", "same_at"}}
+    ),
     "runs": RUNS,
 }
 

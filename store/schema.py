@@ -72,6 +72,9 @@ POSTS = pl.Schema(
 # that a later copy, with or without a time, lands on the same row.
 TIMES = pl.Schema({"post": pl.String(), "at": TIME})
 
+# What was asked about a post since it was stored. A copy that says just what is stored is noted
+# here too: it changes nothing but how fresh the post is, and rewriting whole days of posts for that
+# would be nearly all of what collecting costs.
 CHECKS = pl.Schema(
     {
         "post": pl.String(),
@@ -85,6 +88,7 @@ CHECKS = pl.Schema(
         "likes_48h": pl.Int64(),
         "reposts_48h": pl.Int64(),
         "replies_48h": pl.Int64(),
+        "same_at": TIME,  # when a copy was last collected that said just what is stored
     }
 )
 
@@ -313,7 +317,7 @@ class Batch:
     gone: tuple[str, ...] = ()
     hidden: tuple[str, ...] = ()
     back: tuple[str, ...] = ()
-    checks: pl.DataFrame | None = None  # CHECKS with `uri` in place of post and day
+    checks: pl.DataFrame | None = None  # CHECKS with `uri` for post and day, without `same_at`
     bad: tuple[Bad, ...] = ()
     cursor: str | None = None
     taken: bool = False

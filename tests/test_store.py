@@ -31,6 +31,7 @@ from storing import (
     score_all,
     stored,
     texts,
+    unlocked,
     week,
     write,
 )
@@ -270,6 +271,65 @@ def test_a_stale_copy_changes_nothing(store: Store) -> None:
     write(store, raw("a", text="old", collected_at=EARLIER))
     assert store.version() == version
     assert texts(store) == ["new"]
+
+
+def test_a_copy_that_says_the_same_again_writes_no_post_anew(store: Store) -> None:
+    rows = [raw(n, at=START + timedelta(days=n % 3), root="reddit:t3_r") for n in range(30)]
+    write(store, *rows)
+    score_all(store)
+    store.rebuild(count_cells)
+    posts = DeltaTable(f"{store.location}/posts").version()
+    again = [row | {"collected_at": LATER, "root": None, "likes": 99} for row in rows]
+    written = write(store, *again, raw("new"))
+    assert (written.new, written.kept) == (1, 31)
+    (last,) = DeltaTable(f"{store.location}/posts").history(1)
+    assert last["version"] == posts + 1
+    assert last["operationMetrics"]["num_target_rows_copied"] == 0
+    assert store.stale().weeks == (week(0),)  # of the new post
+    noted = stored(store, "checks")
+    assert set(noted["same_at"]) == {LATER}
+    assert noted.height == 30
+    assert noted["checked_at"].null_count() == 30
+
+
+@pytest.mark.parametrize("kept_apart", [True, False])
+def test_words_older_than_a_copy_that_said_the_same_again_change_nothing(
+    tmp_path: Path, kept_apart: bool
+) -> None:
+    store = Store.open(str(tmp_path / "plain"), salt=SALT)
+    if not kept_apart:
+        unlocked(store)
+    between = SEEN + timedelta(hours=12)
+    write(store, raw("a", text="stands"))
+    write(store, raw("a", text="stands", collected_at=LATER))
+    write(store, raw("a", text="for a while only", collected_at=between))
+    assert texts(store) == ["stands"]
+    write(store, raw("a", text="edited", collected_at=LATER + timedelta(hours=1)))
+    assert texts(store) == ["edited"]
+    write(store, raw("a", text="edited", collected_at=LATER + timedelta(hours=3)))
+    write(store, raw("a", text="stale", collected_at=LATER + timedelta(hours=2)))
+    assert texts(store) == ["edited"]
+    store.wipe([store.key("reddit:t3_a")])
+    write(store, raw("a", text="edited", collected_at=LATER + timedelta(hours=9)))
+    assert texts(store) == [None]
+
+
+def test_a_check_of_engagement_says_nothing_about_the_words(store: Store) -> None:
+    write(store, raw("a", text="old"))
+    checks = pl.DataFrame(
+        [{"uri": "reddit:t3_a", "checked_at": LATER + timedelta(days=1), "misses": 0, "likes": 7}]
+    )
+    absent = [
+        pl.lit(None, kind).alias(name)
+        for name, kind in CHECKS.items()
+        if name not in {*checks.columns, "post", "day", "same_at"}
+    ]
+    write(store, raw("a", text="old", collected_at=LATER), checks=checks.with_columns(absent))
+    write(store, raw("a", text="new", collected_at=LATER + timedelta(hours=1)))
+    assert texts(store) == ["new"]
+    row = stored(store, "checks").row(0, named=True)
+    assert (row["likes"], row["same_at"]) == (7, LATER)
+    assert row["checked_at"] == LATER + timedelta(days=1)
 
 
 def test_copies_in_one_batch_become_what_storing_them_in_turn_would(store: Store) -> None:
