@@ -25,6 +25,7 @@ from cli.maintain import maintain
 from cli.run import run
 from cli.schedule import app as schedule_app
 from cli.score import score
+from store.faults import StoreUnfit
 from store.tables import StoreBusy, StoreError
 
 INTERRUPTED = 130  # 128 + SIGINT, as shells have it
@@ -94,7 +95,7 @@ def _run() -> int:  # noqa: PLR0911 - one return for each way a command ends
         if os.environ.get("AFTERSHOCK_DEBUG"):
             raise
         warn(_sentence(error))
-        if isinstance(error, CaseError):
+        if isinstance(error, (CaseError, StoreUnfit)):
             return CONFIGURATION
         return TRY_LATER if isinstance(error, StoreBusy) else FAILED
     if code == INTERRUPTED:  # Typer makes an exit of Ctrl-C before it comes here

@@ -12,9 +12,8 @@ from datetime import date, datetime, timedelta
 from functools import partial
 
 import polars as pl
-from deltalake import CommitProperties, DeltaTable, Transaction, write_deltalake
+from deltalake import CommitProperties, Transaction, write_deltalake
 from deltalake.exceptions import CommitFailedError
-from deltalake.fs import DeltaStorageHandler
 
 from store.faults import StoreBusy, fault
 from store.merge import TRIES, WRITER, Tables, arrow, days, holds, monday, pause, shaped
@@ -149,7 +148,7 @@ def _changed(tables: Tables, name: str, recorded: int | None, version: int) -> s
     """The days of a table whose rows changed after one version; None when the log cannot tell."""
     if recorded is None or recorded > version:  # never recorded, or restored from a backup
         return None
-    log = DeltaStorageHandler(tables.uri(name))
+    log = tables.files(name)
     found: set[date] = set()
     for number in range(recorded + 1, version + 1):
         try:
@@ -179,7 +178,7 @@ def replace_cells(
     _check(cells, weeks)
     months = {(week + timedelta(days=n)).replace(day=1) for week in weeks for n in range(7)}
     with tables.lock(), tables.sentences("written", "cells"):
-        table = DeltaTable(tables.uri("cells"))
+        table = tables.opened("cells")
         if table.version() != versions.get("cells", table.version()):
             raise CellsMoved("Another process replaced cells meanwhile. Run the command again.")
         # No retries of delta-rs's own: whatever was committed in between, the answer is to ask

@@ -11,11 +11,17 @@ from contextlib import contextmanager
 import polars as pl
 from deltalake.exceptions import DeltaError, TableNotFoundError
 
+from store import answers
 from store.keys import StoreError
 
 
 class StoreBusy(StoreError):  # noqa: N818 - a state of things, not a mistake
     """Other writers were in the way for too long. Nothing is lost: repeat the same call."""
+
+
+class StoreUnfit(StoreError):  # noqa: N818 - a state of things, not a mistake
+    """The store, its place or its salt do not go with this program, this user or the settings:
+    running the command again helps only after a person has changed something."""
 
 
 @contextmanager
@@ -29,7 +35,16 @@ def sentences(place: str, done: str) -> Iterator[None]:
             " AFTERSHOCK_STORE; if the folder was deleted, restore it from the backup."
         ) from error
     except (DeltaError, OSError, pl.exceptions.PolarsError) as error:
-        raise StoreError(fault(error, place) or damage(error, place, done)) from error
+        raise said(error, place, done) from error
+
+
+def said(error: BaseException, place: str, done: str) -> StoreError:
+    """The StoreError for whatever a library raised about a place of the store."""
+    if sentence := answers.refusal(error, place):
+        return StoreUnfit(sentence)
+    if sentence := answers.away(error, place):
+        return StoreBusy(sentence)
+    return StoreError(fault(error, place) or damage(error, place, done))
 
 
 # What the operating system calls its errors inside delta-rs's messages.
@@ -37,7 +52,7 @@ _FULL = ("os error 28", "os error 122", "os error 27", "No space left", "Disk qu
 _FORBIDDEN = ("os error 13", "os error 1)", "os error 30", "Permission denied", "Read-only file")
 
 
-def fault(error: Exception, place: str = "") -> str | None:
+def fault(error: BaseException, place: str = "") -> str | None:
     """The sentence for a full disk or missing rights, None for anything else."""
     text = str(error)
     if any(sign in text for sign in _FULL):
@@ -53,7 +68,7 @@ def fault(error: Exception, place: str = "") -> str | None:
     return None
 
 
-def damage(error: Exception, place: str, done: str) -> str:
+def damage(error: BaseException, place: str, done: str) -> str:
     """The sentence for anything else that went wrong with a place of the store."""
     first = next(iter(str(error).splitlines()), "") or type(error).__name__
     return (
@@ -64,5 +79,9 @@ def damage(error: Exception, place: str, done: str) -> str:
 
 def vanished(error: Exception) -> bool:
     """Whether a file that a snapshot names is gone: a purge took it while it was being read."""
-    signs = ("No such file or directory", "os error 2)", "404", "NoSuchKey", "not found")
-    return isinstance(error, FileNotFoundError) or any(sign in str(error) for sign in signs)
+    # polars says FileNotFoundError on a disk and on an object store, delta-rs DeltaError; a bucket
+    # that is not there says the same, and looking again does not bring it back.
+    signs = ("No such file or directory", "os error 2)", "NoSuchKey", "404 Not Found")
+    text = str(error)
+    gone = isinstance(error, FileNotFoundError) or any(sign in text for sign in signs)
+    return gone and "NoSuchBucket" not in text

@@ -6,7 +6,6 @@ Refuses what does not fit, completes a creation that was killed, brings an older
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from contextlib import nullcontext
 from pathlib import Path
 
 from store.keys import Keys, StoreError, make_salt, read_salt
@@ -22,7 +21,9 @@ UNSUPPORTED = set("[]^|\\%=")
 
 
 def check_place(tables: Tables) -> None:
-    """Raise StoreError for a folder whose name Delta Lake cannot use."""
+    """Raise StoreError for a place that Delta Lake cannot use, by its name."""
+    if tables.remote:
+        tables.remote.check()
     if tables.local and (odd := sorted(UNSUPPORTED & set(tables.location))):
         raise StoreError(
             f"The store cannot lie in {tables.location}: its tables cannot be read with"
@@ -53,7 +54,8 @@ def create_tables(tables: Tables, keys: Keys, *, demo: bool) -> None:
         with tables.sentences("created"):
             Path(tables.location).mkdir(parents=True, exist_ok=True)
     description = {"schema": SCHEMA_VERSION, "salt": keys.fingerprint, "demo": demo}
-    with tables.lock() if tables.local else nullcontext():
+    with tables.lock():
+        tables.prove()
         existing = tables.existing()
         if existing:
             admit(tables, keys, demo=demo, among=existing)

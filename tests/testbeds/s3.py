@@ -101,8 +101,7 @@ class Bed:
         asked = urllib.request.Request(  # noqa: S310 - our own server
             f"{self.endpoint}/moto-api/reset-auth", data=requests.encode(), method="POST"
         )
-        asked.add_header("Content-Type", "text/plain"
-        )
+        asked.add_header("Content-Type", "text/plain")
         urllib.request.urlopen(asked).close()  # noqa: S310
 
     def _session(self):  # type: ignore[no-untyped-def]
