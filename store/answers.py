@@ -11,37 +11,38 @@ _REFUSALS: tuple[tuple[tuple[str, ...], str], ...] = (
     (
         ("NoSuchBucket",),
         (
-            "There is no bucket {bucket}. Make it where your object store is managed, or name another"
-            " one in AFTERSHOCK_STORE."
+            "There is no bucket {bucket}. Make it where your object store is managed, or name"
+            " another one in AFTERSHOCK_STORE."
         ),
     ),
     (
         ("PermanentRedirect", "AuthorizationHeaderMalformed", "301 Moved"),
         (
-            "The bucket {bucket} lies in another region than was asked. Name its region in AWS_REGION,"
-            " or in the profile that AWS_PROFILE names."
+            "The bucket {bucket} lies in another region than was asked. Name its region in"
+            " AWS_REGION, or in the profile that AWS_PROFILE names."
         ),
     ),
     (
         ("ExpiredToken", "RequestExpired"),
         (
-            "The credentials for {place} have expired. Sign in again (`aws sso login`, or whatever gave"
-            " them to you) and run the same command again."
+            "The credentials for {place} have expired. Sign in again (`aws sso login`, or"
+            " whatever gave them to you) and run the same command again."
         ),
     ),
     (
         ("InvalidAccessKeyId", "SignatureDoesNotMatch", "InvalidToken", "401 Unauthorized"),
         (
             "The object store does not take the credentials it was shown for {place}. Check"
-            " AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or the profile that AWS_PROFILE names; and"
-            " AWS_ENDPOINT_URL, if the keys are not Amazon's."
+            " AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or the profile that AWS_PROFILE names;"
+            " and AWS_ENDPOINT_URL, if the keys are not Amazon's."
         ),
     ),
     (
         ("AccessDenied", "403 Forbidden", "lacked the necessary privileges"),
         (
-            "These credentials may not do that in {place}. They have to be allowed to list the bucket"
-            " and to get, put and delete its objects (for the dashboard alone: to list and get)."
+            "These credentials may not do that in {place}. They have to be allowed to list the"
+            " bucket and to get, put and delete its objects (for the dashboard alone: to list and"
+            " get)."
         ),
     ),
     (

@@ -15,7 +15,7 @@ import secrets
 import socket
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -60,6 +60,12 @@ class Sign:
             return cls("", "an unknown host", 0, "an unknown time", LIFE)
 
 
+def _mark(told: Mapping[str, Any]) -> dict[str, str]:
+    """What a condition on the next put names: the etag, or the version where there are only those
+    (Google)."""
+    return {name: told[name] for name in ("e_tag", "version") if told.get(name)}
+
+
 class Lease:
     """Held by one thread of one process at a time; the same thread may enter it again."""
 
@@ -72,7 +78,7 @@ class Lease:
         self._since = ""
         # Between the holder and its renewer:
         self._beat = threading.Lock()
-        self._mark: dict[str, Any] | None = None  # etag (GCS: version) of what we put last
+        self._mark: dict[str, str] | None = None  # of what we put last
         self._tried = ""  # the last put we sent: its answer may have been lost
         self._renewed = 0.0
         self._lost = False
@@ -130,12 +136,13 @@ class Lease:
 
     def versioned(self) -> bool:
         """Whether the bucket keeps what is deleted or overwritten, as far as our last put told."""
-        version = (self._mark or {}).get("version")
-        return self._remote.s3 and version not in {None, "", "null"}
+        version = (self._mark or {}).get("version", "null")
+        return self._remote.s3 and version != "null"
 
     def _take(self) -> None:
         limit = _clock() + self._patience
-        watched, unchanged = None, 0.0
+        watched: dict[str, str] | None = None
+        unchanged = 0.0
         with self._beat:
             # What we gave back ourselves is mostly still there: one request in place of two.
             if self._mark is not None and self._put(self._mark):
@@ -149,8 +156,8 @@ class Lease:
                         return self._begin()
                 continue
             sign, mark = found
-            if mark["e_tag"] != watched:
-                watched, unchanged = mark["e_tag"], _clock()
+            if mark != watched:
+                watched, unchanged = mark, _clock()
             free = not sign.host or asked - unchanged >= sign.life
             with self._beat:
                 if sign.put == self._tried and sign.host:  # the answer was lost, the lease is ours
@@ -217,11 +224,10 @@ class Lease:
             if "NoSuchBucket" in str(error):
                 raise
             return False
-        self._mark = {"e_tag": done["e_tag"], "version": done["version"]}
-        self._renewed = asked
+        self._mark, self._renewed = _mark(done), asked
         return True
 
-    def _look(self) -> tuple[Sign, dict[str, Any]] | None:
+    def _look(self) -> tuple[Sign, dict[str, str]] | None:
         try:
             with as_os_errors():
                 found = obstore.get(self._remote.objects(), NAME)
@@ -230,10 +236,7 @@ class Lease:
             if "NoSuchBucket" in str(error):
                 raise
             return None
-        return Sign.read(content), {
-            "e_tag": found.meta["e_tag"],
-            "version": found.meta["version"],
-        }
+        return Sign.read(content), _mark(found.meta)
 
     def _busy(self, who: str, sign: Sign | None = None) -> str:
         since = f", since {sign.since}" if sign else ""

@@ -108,11 +108,11 @@ class Remote:
         """The objects under the URL, by their paths below it."""
         options = self.options()
         if self._objects is None or self._objects[0] != options:
-            given = {name: value for name, value in (options or {}).items() if "http" not in name}
-            plain = "allow_http" in (options or {})
+            settings: Any = dict(options or {})
+            plain = settings.pop("allow_http", None)
             made = from_url(
                 self.url,
-                config=given or None,  # type: ignore[arg-type]
+                config=settings or None,
                 client_options={"allow_http": True} if plain else None,
                 retry_config={"max_retries": RETRIES},
             )
