@@ -11,7 +11,20 @@ from pathlib import Path
 import typer
 
 from cli.console import say
-from store.location import checkout, resolved, salt_path, store_location
+from store.location import checkout, is_local, resolved, salt_path, store_location
+
+# How an object store is found, without the secret that opens it.
+_SERVER = (
+    "AWS_PROFILE",
+    "AWS_REGION",
+    "AWS_DEFAULT_REGION",
+    "AWS_ENDPOINT_URL",
+    "AWS_ENDPOINT_URL_S3",
+    "AWS_ALLOW_HTTP",
+    "AWS_CONFIG_FILE",
+    "AWS_SHARED_CREDENTIALS_FILE",
+    "AWS_EC2_METADATA_DISABLED",
+)
 
 app = typer.Typer(no_args_is_help=True, help="Run the collectors regularly with cron.")
 
@@ -46,5 +59,12 @@ def show() -> None:
     }
     if own := os.environ.get("AFTERSHOCK_CASES"):
         settings["AFTERSHOCK_CASES"] = str(Path(own).expanduser().resolve())
+    if not is_local(settings["AFTERSHOCK_STORE"]):
+        settings |= {name: os.environ[name] for name in _SERVER if os.environ.get(name)}
+        if os.environ.get("AWS_SECRET_ACCESS_KEY"):
+            say(
+                "# cron does not know your AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, and they do"
+            )
+            say("# not belong here: put them into ~/.aws/credentials (`aws configure` does).")
     for line in lines(command, settings, checkout() / "aftershock.log"):
         say(line)

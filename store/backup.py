@@ -166,9 +166,7 @@ def _log(tables: Tables, name: str, version: int, recorded: int | None) -> list[
     on, the checkpoint's own included (without it delta-rs 1.6.6 reads the table, but commits
     nothing more to it: "Invalid table version")."""
     with tables.sentences("read", name):
-        listed = DeltaStorageHandler(tables.uri(name)).get_file_info_selector(
-            FileSelector("_delta_log")
-        )
+        listed = tables.files(name).get_file_info_selector(FileSelector("_delta_log"))
     entries: list[tuple[int, str, int]] = []
     for info in listed:
         file = info.path.rpartition("/")[2]
@@ -204,7 +202,7 @@ def _write(tables: Tables, manifest: Manifest, draft: Path, progress: Progress |
             for member, size in manifest.members.items():
                 table, _, rest = member.partition("/")
                 if table not in handlers:
-                    handlers[table] = DeltaStorageHandler(tables.uri(table))
+                    handlers[table] = tables.files(table)
                 # What cannot be read is the store's fault, what cannot be written the file's: the
                 # latter is raised through this as `_Unwritable`, which is no OSError.
                 with tables.sentences("read", table), handlers[table].open_input_file(rest) as data:

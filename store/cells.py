@@ -14,7 +14,6 @@ from functools import partial
 import polars as pl
 from deltalake import CommitProperties, Transaction, write_deltalake
 from deltalake.exceptions import CommitFailedError
-from deltalake.fs import DeltaStorageHandler
 
 from store.faults import StoreBusy, fault
 from store.merge import TRIES, WRITER, Tables, arrow, days, holds, monday, pause, shaped
@@ -180,7 +179,7 @@ def _changed(tables: Tables, name: str, recorded: int | None, version: int) -> s
     """The days of a table whose rows changed after one version; None when the log cannot tell."""
     if recorded is None or recorded > version:  # never recorded, or restored from a backup
         return None
-    log = DeltaStorageHandler(tables.uri(name))
+    log = tables.files(name)
     found: set[date] = set()
     for number in range(recorded + 1, version + 1):
         try:

@@ -42,7 +42,7 @@ class File(NamedTuple):
 def examine_log(tables: Tables, name: str) -> list[Finding]:
     """What is wrong with a table's log. Without a finding of kind `entry`, `gap` or `checkpoint`
     the table can be opened."""
-    fs = log.files(tables.uri(name))
+    fs = log.files(tables.uri(name), tables.options())
     there = log.listing(fs)
     faults = {version: _entry(fs, version) for version in sorted(there.entries)}
     faults = {version: fault for version, fault in faults.items() if fault}
@@ -118,7 +118,7 @@ def active(tables: Tables, name: str) -> list[File]:
 def examine_data(tables: Tables, name: str, *, quick: bool) -> Iterator[Finding]:
     """What is wrong with a table's data files: whether each is there, as long as the log says, of
     the right columns, with as many rows as it should have and, unless `quick`, reads whole."""
-    fs = log.files(tables.uri(name))
+    fs = log.files(tables.uri(name), tables.options())
     for file in active(tables, name):
         kind, what = _file(fs, name, file, quick=quick) or ("", "")
         if kind == "missing":
@@ -181,7 +181,7 @@ def read_groups(fs: pa_fs.FileSystem, path: str) -> list[pa.Table]:
 
 def examine_leftovers(tables: Tables, name: str) -> Iterator[Finding]:
     """Notes on files that no reader needs: they go with `aftershock maintain`."""
-    fs = log.files(tables.uri(name))
+    fs = log.files(tables.uri(name), tables.options())
     known = {file.path for file in active(tables, name)}
     unused = [
         info

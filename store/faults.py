@@ -12,6 +12,7 @@ from contextlib import contextmanager
 import polars as pl
 from deltalake.exceptions import DeltaError, TableNotFoundError
 
+from store import answers
 from store.keys import StoreError
 
 # What to do about damage, wherever it shows.
@@ -54,6 +55,10 @@ def sentences(place: str, done: str) -> Iterator[None]:
 
 def said(error: BaseException, place: str, done: str) -> StoreError:
     """The StoreError for whatever a library raised about a place of the store."""
+    if sentence := answers.refusal(error, place):
+        return StoreUnfit(sentence)
+    if sentence := answers.away(error, place):
+        return StoreBusy(sentence)
     if sentence := forbidden(error, place, done):
         return StoreUnfit(sentence)
     return StoreError(fault(error, place) or damage(error, place, done))
@@ -121,8 +126,12 @@ def panicked(error: BaseException) -> bool:
 
 def vanished(error: Exception) -> bool:
     """Whether a file that a snapshot names is gone: a purge took it while it was being read."""
-    signs = ("No such file or directory", "os error 2)", "404", "NoSuchKey", "not found")
-    return isinstance(error, FileNotFoundError) or any(sign in str(error) for sign in signs)
+    # polars says FileNotFoundError on a disk and on an object store, delta-rs DeltaError; a bucket
+    # that is not there says the same, and looking again does not bring it back.
+    signs = ("No such file or directory", "os error 2)", "NoSuchKey", "404 Not Found")
+    text = str(error)
+    gone = isinstance(error, FileNotFoundError) or any(sign in text for sign in signs)
+    return gone and "NoSuchBucket" not in text
 
 
 def _first(error: BaseException) -> str:

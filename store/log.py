@@ -58,9 +58,10 @@ def entry_path(version: int) -> str:
     return f"{LOG}/{version:020d}.json"
 
 
-def files(uri: str) -> pa_fs.FileSystem:
-    """The files of a table, on a disk or an object store, by their paths within it."""
-    return pa_fs.PyFileSystem(DeltaStorageHandler(uri))
+def files(uri: str, options: dict[str, str] | None = None) -> pa_fs.FileSystem:
+    """The files of a table, on a disk or an object store (which needs `options`), by their paths
+    within it."""
+    return pa_fs.PyFileSystem(DeltaStorageHandler(uri, options))
 
 
 def listing(fs: pa_fs.FileSystem) -> Log:

@@ -18,6 +18,7 @@ import polars as pl
 from deltalake import DeltaTable
 
 from store.cells import CellsMoved, replace_cells, stale
+from store.faults import StoreUnfit
 from store.merge import WRITER, Tables
 from store.posts import finish_erasures, wipe_hidden
 from store.schema import CELLS, TABLES
@@ -36,9 +37,11 @@ def maintain(
     """Wipe, compact, vacuum, checkpoint and clean the log of every table.
 
     Files no longer referenced are kept for an hour, for readers that still use them; with `purge`
-    they go at once, and on a local disk every writer is locked out until all is done. On an object
-    store there is no such lock, so there `purge` takes only what the log marks as removed: an
-    unreferenced file may belong to a commit under way.
+    they go at once, and every writer is locked out until all is done. On an object store a purge
+    spares what no log mentions and is not an hour old yet: the lease keeps writers out, but one
+    that stood still and lost it may wake up and commit what it had uploaded before, and a commit
+    that names a deleted file would break the table. A bucket that keeps old versions of its objects
+    keeps them: a purge there ends in StoreUnfit, when all the rest is done.
 
     Recorded exports lose the words of posts that were deleted since; `key` gives a uri's key.
     Returns rows_wiped,
@@ -66,6 +69,12 @@ def maintain(
         _record(tables)
         for name in TABLES:
             tables.commit(name, _checkpoint)
+        if purge and tables.versioned():
+            raise StoreUnfit(
+                f"The bucket of {tables.location} keeps old versions of its objects, so what was"
+                " deleted is out of the store but still in the bucket. Switch versioning off and"
+                " delete the old versions, or have a lifecycle rule of the bucket expire them."
+            )
         figures = {
             "rows_wiped": wiped,
             "exports_rewritten": len(scrubbed.rewritten),
@@ -94,11 +103,17 @@ def _compact(table: DeltaTable) -> None:
 
 def _vacuum(folder: Path | None, table: DeltaTable, *, purge: bool) -> int:
     """Delete unreferenced files; returns their bytes on a local disk, 0 elsewhere."""
-    hours = 0 if purge else KEPT_HOURS
-    if purge:
+    if folder is None and purge:
+        # What the log marks as removed is nobody's any more; what it does not mention may be the
+        # beginning of a commit.
+        return _delete(None, table, 0, full=False) + _delete(None, table, KEPT_HOURS, full=True)
+    return _delete(folder, table, 0 if purge else KEPT_HOURS, full=True)
+
+
+def _delete(folder: Path | None, table: DeltaTable, hours: int, *, full: bool) -> int:
+    """One vacuum; `full` also takes files that no log mentions: what a killed writer left."""
+    if hours == 0:
         time.sleep(0.01)  # a file removed within the same millisecond would be spared
-    # `full` also takes files that no log mentions: what a killed writer left behind.
-    full = folder is not None or not purge
     unused = table.vacuum(hours, dry_run=True, enforce_retention_duration=False, full=full)
     if not unused:  # a vacuum makes two commits even when it has nothing to do
         return 0

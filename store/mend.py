@@ -59,7 +59,7 @@ def distrust_cells(tables: Tables) -> None:
 def mend_log(tables: Tables, finding: Finding) -> str:
     """Mend the log of a table; returns what was done."""
     name = finding.table
-    fs = log.files(tables.uri(name))
+    fs = log.files(tables.uri(name), tables.options())
     there = log.listing(fs)
     if finding.kind == "hint":
         fs.delete_file(log.LAST)
@@ -110,7 +110,7 @@ def mend_files(tables: Tables, name: str, found: Sequence[Finding]) -> str:
 
     All files of a partition are rewritten in one commit that takes the damaged ones out of the log.
     """
-    fs = log.files(tables.uri(name))
+    fs = log.files(tables.uri(name), tables.options())
     bad = {finding.where for finding in found}
     files = active(tables, name)
     values = sorted({file.value for file in files if file.path in bad}, key=str)

@@ -7,14 +7,13 @@ from __future__ import annotations
 
 import json
 import secrets
-import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, suppress
 from datetime import date, datetime
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import unquote
 
 import polars as pl
@@ -32,6 +31,9 @@ from store.keys import StoreError
 from store.location import is_local
 from store.lock import WriterLock
 from store.schema import TABLES
+
+if TYPE_CHECKING:
+    from store.remote import Remote
 
 T = TypeVar("T")
 
@@ -76,9 +78,10 @@ class Tables:
         self.location = location
         self.local = is_local(location)
         self.journal: Journal | None = None  # of erasures; none for the demo
-        self._lock = WriterLock(location)
+        self.remote = _remote(location)
+        self._lock = WriterLock(location, self.remote)
         self._snapshots: dict[str, DeltaTable] = {}
-        self._probes: dict[str, tuple[threading.Lock, DeltaTable]] = {}
+        self._versions: dict[str, int] = {}  # as last seen on an object store
         self.index: Index | None = None  # without one, looking up by key reads whole tables
 
     def uri(self, name: str) -> str:
@@ -91,7 +94,7 @@ class Tables:
                 return [
                     name for name in TABLES if self._log(name).is_dir() and self._newest(name) >= 0
                 ]
-            return [name for name in TABLES if DeltaTable.is_deltatable(self.uri(name))]
+            return [name for name, version in self.versions().items() if version >= 0]
 
     def create(self, name: str, description: Mapping[str, Any]) -> None:
         """Create one table; one that someone else made a moment ago is left as it is."""
@@ -107,9 +110,10 @@ class Tables:
                         "delta.dataSkippingStatsColumns": STATISTICS[name],
                         "delta.logRetentionDuration": LOG_RETENTION,
                     },
+                    storage_options=self.options(),
                 )
             except DeltaError:
-                if not DeltaTable.is_deltatable(self.uri(name)):
+                if not DeltaTable.is_deltatable(self.uri(name), self.options()):
                     raise
 
     def description(self, name: str) -> dict[str, Any]:
@@ -133,19 +137,15 @@ class Tables:
 
     def version(self, name: str) -> int:
         """The newest version of a table: a folder listing here, a request on an object store."""
-        if self.local:
+        if self.remote is None:
             return self._newest(name)
         with self.sentences("read", name):
-            if name not in self._probes:
-                self._probes[name] = (threading.Lock(), DeltaTable(self.uri(name)))
-            lock, probe = self._probes[name]
-            with lock:
-                probe.update_incremental()
-                return probe.version()
+            return self._newest_remote(self.remote, name)
 
     def versions(self) -> dict[str, int]:
         if self.local:
             return {name: self._newest(name) for name in TABLES}
+        self.options()  # once, and not by ten threads at the same time
         with ThreadPoolExecutor(len(TABLES)) as pool:  # one round trip instead of ten
             return dict(zip(TABLES, pool.map(self.version, TABLES), strict=True))
 
@@ -167,24 +167,32 @@ class Tables:
             if self.local and (empty := log.hollow(Path(self.uri(name)))) is not None:
                 raise StoreError(damaged(self.uri(name), f"entry {empty} of its log is empty"))
             try:
-                return DeltaTable(self.uri(name))
+                return DeltaTable(self.uri(name), storage_options=self.options())
             except TableNotFoundError:
                 raise
             except DeltaError as error:
-                what = None if fault(error) else log.log_fault(log.files(self.uri(name)))
+                tree = log.files(self.uri(name), self.options())
+                what = None if fault(error) else log.log_fault(tree)
                 if what is None:
                     raise
                 raise StoreError(damaged(self.uri(name), what)) from error
 
+    def options(self) -> dict[str, str] | None:
+        """What delta-rs and polars need to get to an object store; None for a folder."""
+        return self.remote.options() if self.remote else None
+
+    def files(self, name: str) -> DeltaStorageHandler:
+        """The files of a table by their paths within it, log and all."""
+        return DeltaStorageHandler(self.uri(name), self.options())
+
     def scan(self, name: str) -> pl.LazyFrame:
         """The rows of a table as it stands now; polars skips the files of other partitions.
 
-        Not by `scan_delta` on a disk: delta-rs gives percent-encoded paths, and polars 2.1 then
-        finds no file as soon as a folder's name holds a blank or an accent.
+        Not by `scan_delta`: delta-rs gives percent-encoded paths, and polars 2.1 then finds no file
+        as soon as a folder's name holds a blank or an accent; and given a table, polars goes by the
+        credentials that were valid when that was opened.
         """
         table = self.snapshot(name)
-        if not self.local:
-            return pl.scan_delta(table)
         schema, partition, _ = TABLES[name]
         files = [unquote(path) for path in table.file_uris()]
         if not files:
@@ -197,6 +205,7 @@ class Tables:
             hive_schema={partition: schema[partition]} if partition else None,
             missing_columns="insert",
             extra_columns="ignore",
+            storage_options=self.options(),
         ).select(schema.names())
 
     def read(self, query: Callable[[], pl.LazyFrame]) -> pl.DataFrame:
@@ -239,7 +248,7 @@ class Tables:
 
     def entries(self, name: str, version: int) -> list[dict[str, Any]] | None:
         """What one commit says in the log; None when the log does not reach back that far."""
-        log = DeltaStorageHandler(self.uri(name))
+        log = self.files(name)
         try:
             with log.open_input_file(f"_delta_log/{version:020d}.json") as file:
                 return [json.loads(line) for line in file.read().splitlines() if line]
@@ -249,9 +258,9 @@ class Tables:
     # Writing
 
     def lock(self) -> AbstractContextManager[object]:
-        """One writer at a time on this machine: saves the work of merges that would collide.
+        """One writer at a time: saves the work of merges that would collide.
 
-        Optimistic commits are the guarantee, and all there is on an object store.
+        Optimistic commits are the guarantee, with or without it.
         """
         return self._lock.held()
 
@@ -259,6 +268,15 @@ class Tables:
     def alone(self) -> bool:
         """Whether the lock keeps all other writers away while it is held."""
         return self.local and self._lock.keeps
+
+    def prove(self) -> None:
+        """Raise StoreUnfit for an object store on which optimistic commits guarantee nothing."""
+        if self._lock.lease is not None:
+            self._lock.lease.prove()
+
+    def versioned(self) -> bool:
+        """Whether the store lies in a bucket that keeps what is deleted; known after a write."""
+        return self._lock.lease is not None and self._lock.lease.versioned()
 
     def commit(self, name: str, attempt: Callable[[DeltaTable], T]) -> T:
         """Run `attempt` on the table, again on a fresh one whenever another writer was first.
@@ -269,12 +287,14 @@ class Tables:
         """
         with self.lock(), self.sentences("written", name):
             for tried in range(TRIES):
+                self._lock.check()
                 table = self.opened(name)
                 try:
                     return attempt(table)
                 except DeltaError as error:
                     lost = isinstance(error, CommitFailedError) and not fault(error)
-                    moved = "not found" in str(error) and self.version(name) > table.version()
+                    missing = "not found" in str(error) and "NoSuchBucket" not in str(error)
+                    moved = missing and self.version(name) > table.version()
                     if not (lost or moved):
                         self._blame(error)
                         raise
@@ -427,14 +447,19 @@ class Tables:
     def _newest(self, name: str) -> int:
         """The newest commit of a local table, -1 when there is none."""
         try:
-            entries = [entry.name for entry in self._log(name).iterdir()]
+            return newest(entry.name for entry in self._log(name).iterdir())
         except FileNotFoundError:
             return -1
-        # Cleaning the log may leave a checkpoint alone; what is being staged ends in neither.
-        ends = (".json", ".parquet")
-        return max(
-            (int(e[:20]) for e in entries if e[:20].isdigit() and e.endswith(ends)), default=-1
-        )
+
+    def _newest_remote(self, remote: Remote, name: str) -> int:
+        """The newest commit of a table on an object store, by one request: what is listed begins at
+        the version seen last. Where nothing is, the table was put back to an older state."""
+        log, seen = f"{name}/_delta_log", self._versions.get(name, -1)
+        found = newest(remote.names(log, f"{seen:020d}" if seen >= 0 else ""))
+        if found < seen:
+            found = newest(remote.names(log))
+        self._versions[name] = found
+        return found
 
 
 def file_fault(path: Path, size: int) -> str | None:
@@ -485,6 +510,21 @@ def _deleter(chunk: pl.DataFrame, on: str) -> Callable[[DeltaTable], int]:
         return int(merger.when_matched_delete().execute()["num_target_rows_deleted"])
 
     return attempt
+
+
+def newest(names: Iterable[str]) -> int:
+    """The newest version among the names of a log's files, -1 when there is none."""
+    # Cleaning the log may leave a checkpoint alone; what is being staged ends in neither.
+    ends = (".json", ".parquet")
+    return max((int(n[:20]) for n in names if n[:20].isdigit() and n.endswith(ends)), default=-1)
+
+
+def _remote(location: str) -> Remote | None:
+    if is_local(location):
+        return None
+    from store.remote import Remote  # noqa: PLC0415 - a store in a folder needs none of it
+
+    return Remote(location)
 
 
 def chunks(rows: pl.DataFrame, partition: str | None) -> Iterator[pl.DataFrame]:

@@ -7,7 +7,6 @@ Refuses what does not fit and completes a creation that was killed. An older sto
 from __future__ import annotations
 
 from collections.abc import Sequence
-from contextlib import nullcontext
 from pathlib import Path
 
 from store.faults import DOCTOR, StoreUnfit
@@ -23,7 +22,9 @@ UNSUPPORTED = set("[]^|\\%=")
 
 
 def check_place(tables: Tables) -> None:
-    """Raise StoreError for a folder whose name Delta Lake cannot use."""
+    """Raise StoreError for a place that Delta Lake cannot use, by its name."""
+    if tables.remote:
+        tables.remote.check()
     if tables.local and (odd := sorted(UNSUPPORTED & set(tables.location))):
         raise StoreUnfit(
             f"The store cannot lie in {tables.location}: its tables cannot be read with"
@@ -53,7 +54,8 @@ def create_tables(tables: Tables, keys: Keys, *, demo: bool) -> None:
     if tables.local:
         with tables.sentences("created"):
             Path(tables.location).mkdir(parents=True, exist_ok=True)
-    with tables.lock() if tables.local else nullcontext():
+    with tables.lock():
+        tables.prove()
         existing = tables.existing()
         if existing:
             admit(tables, keys, demo=demo, among=existing)
