@@ -278,13 +278,27 @@ def add_matches(tables: Tables, matches: pl.DataFrame) -> None:
     )
     tables.merge(
         "matches",
-        best.select(MATCHES.names()),
+        _better(tables, best.select(MATCHES.names())),
         updates={
             "via": f"CASE WHEN {_BETTER} THEN s.via ELSE t.via END",
             "root_known": "s.root_known OR t.root_known",
         },
         when=f"{_BETTER} OR (s.root_known AND NOT t.root_known)",
     )
+
+
+def _better(tables: Tables, matches: pl.DataFrame) -> pl.DataFrame:
+    """Without the matches that are stored as good as these: merging them would read their days."""
+    key = ["case", "post", "query_hash"]
+    at = holds(matches["day"].unique().to_list()) & pl.col("post").is_in(matches["post"].implode())
+    there = tables.read(
+        lambda: tables.scan("matches").filter(at).select(*key, _via="via", _known="root_known")
+    ).unique(key)
+    both = matches.join(there, on=key, how="left")
+    ranks = {"own": 3, "taken": 2, "thread": 1}
+    better = pl.col("via").replace_strict(ranks) > pl.col("_via").replace_strict(ranks)
+    learnt = pl.col("root_known") & ~pl.col("_known")
+    return both.filter(pl.col("_via").is_null() | better | learnt).select(matches.columns)
 
 
 def add_checks(tables: Tables, checks: pl.DataFrame) -> None:

@@ -284,7 +284,7 @@ def test_a_copy_that_says_the_same_again_writes_no_post_anew(store: Store) -> No
     assert (written.new, written.kept) == (1, 31)
     (last,) = DeltaTable(f"{store.location}/posts").history(1)
     assert last["version"] == posts + 1
-    assert last["operationMetrics"]["num_target_rows_copied"] == 0
+    assert last["operationMetrics"]["num_removed_files"] == 0
     assert store.stale().weeks == (week(0),)  # of the new post
     noted = stored(store, "checks")
     assert set(noted["same_at"]) == {LATER}
@@ -585,8 +585,11 @@ def test_a_post_without_text_has_an_empty_one_and_is_scored_once(store: Store) -
 
 def test_every_merge_names_the_days_it_touches(store: Store) -> None:
     """Without literal days in its predicate a merge reads the whole table."""
-    write(store, raw("a"), raw("b", **in_week(2)))
+    write(store, raw("a"), raw("b", **in_week(2)), via="thread")
     score_all(store)
+    edited = {"text": "edited", "collected_at": LATER}
+    write(store, raw("a", **edited), raw("b", **in_week(2), **edited))
+    score_all(store, LATER)
     for name in ("posts", "matches", "scores"):
         (last,) = DeltaTable(f"{store.location}/{name}").history(1)
         for day in (week(0), week(2)):
