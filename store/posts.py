@@ -37,8 +37,9 @@ UPDATES = {
 # back with its account only, a gone one never.
 NEWER = "s.collected_at > t.collected_at AND t.state = 'live'"
 
-# What a copy may say differently from what is stored; `text_hash` stands for the text.
-_WORDS = ("text_hash", "langs", "created_at", "community", "author", "collector")
+# What a copy may say differently from what is stored; `text_hash` stands for the text. Which
+# collector brought it is no news: `collector` is the one that brought the words that stand.
+_WORDS = ("text_hash", "langs", "created_at", "community", "author")
 _THREAD = ("parent", "root", "quoted")
 
 # What goes when a post is deleted at its source. The community too: `u_name` names its author.
