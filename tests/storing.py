@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import nullcontext
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -122,12 +123,13 @@ def stored(store: Store, table: str = "posts") -> pl.DataFrame:
 
 def without_lock(store: Store) -> Store:
     """The store with nothing to keep its writers apart but optimistic commits."""
-    store._tables._lock._lock = None
+    store._tables._lock._hold = nullcontext
+    store._tables._lock.lease = None
     return store
 
 
 def unlocked(store: Store) -> Store:
-    """The store as if it lay on an object store: no lock, and no purge that relies on one."""
+    """The store as if nothing kept writers apart: no lock, and no purge that relies on one."""
     store._tables.local = False
     return without_lock(store)
 
