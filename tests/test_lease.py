@@ -47,9 +47,9 @@ def told(child: subprocess.Popen[str]) -> list[str]:
 def test_four_processes_never_hold_it_at_the_same_time(bucket: str) -> None:
     remote = Remote(bucket)
     obstore.put(remote.objects(), "counter", b"0")
-    counters = [start("count", bucket, "6") for _ in range(4)]
+    counters = [start("count", bucket, "5") for _ in range(4)]
     assert [child.wait() for child in counters] == [0] * 4
-    assert bytes(obstore.get(remote.objects(), "counter").bytes()) == b"24"
+    assert bytes(obstore.get(remote.objects(), "counter").bytes()) == b"20"
 
 
 def test_it_stays_with_a_holder_that_works_longer_than_a_life(bucket: str, holder) -> None:
@@ -76,6 +76,7 @@ def test_a_holder_that_stood_still_learns_that_another_came(bucket: str, holder)
     assert holder.stdout.readline() == "again\n"
 
 
+@pytest.mark.long
 def test_a_holder_that_stood_still_goes_on_when_nobody_came(bucket: str, holder) -> None:
     holder.send_signal(signal.SIGSTOP)
     time.sleep(1.5 * LIFE)

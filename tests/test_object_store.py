@@ -92,7 +92,7 @@ def test_every_command_works_as_in_a_folder(bucket, s3, home, aftershock, monkey
     page.run()
     assert not page.exception
     assert not page.error
-    assert any("9" in metric.value for metric in page.metric)
+    assert {m.label: m.value for m in page.metric}["Posts"] == "8"  # the ninth is too short to tell
 
     assert store.wipe([store.key("reddit:t1_c8")]) == 1
     assert aftershock("score").code == 0  # brings the cells up to date
@@ -134,16 +134,16 @@ def test_hidden_posts_come_back_and_old_ones_are_wiped(bucket: str) -> None:
     assert store.read(lambda: store.visible().select("uri"))["uri"].to_list() == ["reddit:t3_1"]
 
 
-@pytest.mark.parametrize("lock", ["lease", "unlocked"])
+@pytest.mark.parametrize("lock", ["lease", pytest.param("unlocked", marks=pytest.mark.long)])
 def test_two_writers_at_once_lose_and_double_nothing(bucket: str, lock: str) -> None:
     Store.open(bucket, salt=SALT)
     code = "from test_object_store import write_some; write_some()"
     writers = [process(code, bucket, lock, str(number)) for number in range(2)]
     assert [writer.wait() for writer in writers] == [0, 0]
     posts = stored(Store.open(salt=SALT))
-    expected = {f"reddit:t3_own{w}x{n}" for w in range(2) for n in range(3)} | {"reddit:t3_shared"}
+    expected = {f"reddit:t3_own{w}x{n}" for w in range(2) for n in range(2)} | {"reddit:t3_shared"}
     assert sorted(posts["uri"]) == sorted(expected)
-    assert posts.filter(uri="reddit:t3_shared")["text"].to_list() == ["v5"]
+    assert posts.filter(uri="reddit:t3_shared")["text"].to_list() == ["v3"]
 
 
 def write_some() -> None:
@@ -155,7 +155,7 @@ def write_some() -> None:
     store = Store.open(place, salt=SALT)
     if lock == "unlocked":
         without_lock(store)
-    for n in range(3):
+    for n in range(2):
         version = 2 * n + int(number)
         later = {"collected_at": START + timedelta(days=40, seconds=version)}
         rows = [raw("shared", text=f"v{version}", **later), raw(f"own{number}x{n}")]
@@ -205,7 +205,6 @@ def test_a_purge_says_when_the_bucket_keeps_what_is_deleted(bucket, s3, monkeypa
     store = Store.open(f"s3://{s3.bucket(versioned=True)}/kept", salt=SALT)
     write(store, raw(1))
     store.wipe([store.key("reddit:t3_1")])
-    store.maintain()
     with pytest.raises(StoreUnfit, match="old versions"):
         store.maintain(purge=True)
 
