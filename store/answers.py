@@ -45,13 +45,6 @@ _REFUSALS: tuple[tuple[tuple[str, ...], str], ...] = (
             " get)."
         ),
     ),
-    (
-        ("URL scheme is not allowed",),
-        (
-            "AWS_ENDPOINT_URL is an http:// address, so {place} would be read and written without"
-            " encryption. Use https://, or set AWS_ALLOW_HTTP=true if the network is yours."
-        ),
-    ),
 )
 _AWAY = (
     "error sending request",

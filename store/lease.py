@@ -69,10 +69,10 @@ def _mark(told: Mapping[str, Any]) -> dict[str, str]:
 class Lease:
     """Held by one thread of one process at a time; the same thread may enter it again."""
 
-    def __init__(self, remote: Remote, *, patience: float, life: float = LIFE) -> None:
+    def __init__(self, remote: Remote, *, patience: float, life: float | None = None) -> None:
         self._remote = remote
         self._patience = patience
-        self._life = life
+        self._life = life or LIFE
         self._turn = threading.RLock()  # between the threads of this process
         self._depth = 0
         self._since = ""

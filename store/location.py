@@ -80,4 +80,5 @@ def resolved(location: str) -> str:
     location = location.removeprefix("file://")
     if is_local(location):
         return str(Path(location).expanduser().resolve())
-    return location.rstrip("/")
+    scheme, _, place = location.partition("://")
+    return f"{scheme}://{place.rstrip('/')}"

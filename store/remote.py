@@ -25,6 +25,7 @@ SCHEMES = ("s3", "s3a", "gs", "az", "adl", "azure", "abfs", "abfss")
 # delta-rs 1.6.6 encodes anything else twice (`%2520` for a blank), so that what one of its parts
 # writes another does not find; polars takes a folder a=b for a partition.
 _NAME = re.compile(r"[A-Za-z0-9._~+@/-]*")
+_HERE = {"127.0.0.1", "localhost", "::1"}
 RETRIES = 6  # with back-off some two seconds where nobody listens; delta-rs alone: 10
 
 
@@ -97,8 +98,13 @@ class Remote:
         if endpoint:
             settings["aws_endpoint_url"] = str(endpoint)
             address = urlsplit(str(endpoint))
-            here = address.hostname in {"127.0.0.1", "localhost", "::1"}
-            if address.scheme == "http" and (here or _true("AWS_ALLOW_HTTP")):
+            if address.scheme == "http":
+                if address.hostname not in _HERE and not _true("AWS_ALLOW_HTTP"):
+                    raise StoreUnfit(
+                        f"AWS_ENDPOINT_URL is {endpoint}, so {self.url} would be read and written"
+                        " without encryption. Use https://, or set AWS_ALLOW_HTTP=true if the"
+                        " network is yours."
+                    )
                 settings["allow_http"] = "true"
         if region:
             settings["aws_region"] = str(region)

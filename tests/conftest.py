@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
+from testbeds.s3 import Bed, serving
 
 
 @dataclass
@@ -32,6 +34,27 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Home:
     monkeypatch.setenv("AFTERSHOCK_CASES", str(home.cases))
     monkeypatch.delenv("AFTERSHOCK_DEMO", raising=False)
     return home
+
+
+@pytest.fixture(scope="session")
+def s3(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bed]:
+    """A real S3 server on loopback."""
+    with serving(tmp_path_factory.mktemp("s3")) as bed:
+        yield bed
+
+
+@pytest.fixture
+def bucket(s3: Bed, home: Home, monkeypatch: pytest.MonkeyPatch) -> str:
+    """The URL of a store that is not there yet, in an empty bucket; the environment names it and
+    holds the keys, and nobody's own settings for Amazon are in the way."""
+    for name in [name for name in os.environ if name.startswith("AWS_")]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("HOME", str(home.folder))
+    for name, value in s3.environment.items():
+        monkeypatch.setenv(name, value)
+    place = f"s3://{s3.bucket()}/aftershock"
+    monkeypatch.setenv("AFTERSHOCK_STORE", place)
+    return place
 
 
 @dataclass(frozen=True)

@@ -166,21 +166,22 @@ def main() -> None:
     print(json.dumps(met | {"retries": len(retries), "read_again": len(again)}))
 
 
-def race(place: str, lock: str, batches: int) -> list[dict[str, Any]]:
-    """Let everybody work at once until the writers are done; what each of them met."""
+def race(place: str, lock: str, batches: int, stop: Path | None = None) -> list[dict[str, Any]]:
+    """Let everybody work at once until the writers are done; what each of them met. The file
+    `stop`, beside the store if it is not named, ends what has no end."""
     before = opened(place, lock)
     write(before, *(raw(f"doomed{k}", text="v0") for k in range(WRITERS)))
-    stop = str(Path(place).with_name("stop"))
+    stop = stop or Path(place).with_name("stop")
     code = "from racing import main; main()"
     others = [
-        process(code, place, lock, role, stop)
+        process(code, place, lock, role, str(stop))
         for role in ("compactor", "scorer", "reader", "reader")
     ]
     writers = [process(code, place, lock, "writer", str(w), str(batches)) for w in range(WRITERS)]
     try:
         met = [json.loads(writer.communicate()[0]) for writer in writers]
     finally:
-        Path(stop).touch()
+        stop.touch()
     return met + [json.loads(other.communicate()[0]) for other in others]
 
 

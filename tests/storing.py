@@ -130,7 +130,7 @@ def without_lock(store: Store) -> Store:
 
 
 def unlocked(store: Store) -> Store:
-    """The store as if it lay on an object store: no lock, and no purge that relies on one."""
+    """The store as if nothing kept writers apart: no lock, and no purge that relies on one."""
     store._tables.local = False
     return without_lock(store)
 

@@ -1,9 +1,10 @@
 """A real S3 server on loopback, for the tests of a store on an object store.
 
-SeaweedFS where its program `weed` is installed (quick, and strict about signatures), else moto's
-server. Either serves put with a condition (If-None-Match, If-Match), which delta-rs's commits and
-our lease stand on. Each runs in a process of its own: a server in a thread of the tests would wait
-for the interpreter's lock while a library that holds it waits for the server.
+moto's server; or, with TESTBED_S3=seaweedfs, SeaweedFS, where its program `weed` is installed (ten
+times as quick, and strict about signatures). Either serves put with a condition (If-None-Match,
+If-Match), which delta-rs's commits and our lease stand on. Each runs in a process of its own: a
+server in a thread of the tests would wait for the interpreter's lock while a library that holds it
+waits for the server.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import obstore
 from obstore.store import S3Store
@@ -50,17 +52,14 @@ class Bed:
         """What a process needs to use the server."""
         return self.settings | {"AWS_ACCESS_KEY_ID": KEY, "AWS_SECRET_ACCESS_KEY": SECRET}
 
-    def bucket(self) -> str:
-        """A new empty bucket."""
+    def bucket(self, *, versioned: bool = False) -> str:
+        """A new empty bucket; a versioned one keeps what is deleted."""
         name = f"test-{uuid.uuid4().hex[:12]}"
-        self._session().create_bucket(Bucket=name)
+        asked = self._session()
+        asked.create_bucket(Bucket=name)
+        if versioned:
+            asked.put_bucket_versioning(Bucket=name, VersioningConfiguration={"Status": "Enabled"})
         return name
-
-    def drop(self, bucket: str) -> None:
-        """Delete a bucket with all that is in it."""
-        store = self.objects(bucket)
-        store.delete([meta["path"] for chunk in store.list() for meta in chunk])
-        self._session().delete_bucket(Bucket=bucket)
 
     def objects(self, bucket: str) -> S3Store:
         """The objects of a bucket."""
@@ -104,7 +103,7 @@ class Bed:
         asked.add_header("Content-Type", "text/plain")
         urllib.request.urlopen(asked).close()  # noqa: S310
 
-    def _session(self):  # type: ignore[no-untyped-def]
+    def _session(self) -> Any:
         import boto3  # noqa: PLC0415 - slow, and only for what obstore cannot do
 
         return boto3.client(
@@ -120,7 +119,7 @@ class Bed:
 def serving(folder: Path) -> Iterator[Bed]:
     """Run the server, with its files in `folder`, until the context ends."""
     folder.mkdir(parents=True, exist_ok=True)
-    weed = None if os.environ.get("TESTBED_S3") == "moto" else _weed()
+    weed = _weed() if os.environ.get("TESTBED_S3") == "seaweedfs" else None
     ports = _free_ports(8)
     endpoint = f"http://127.0.0.1:{ports[0]}"
     command = _seaweedfs(weed, folder, ports) if weed else [sys.executable, __file__, str(ports[0])]
@@ -135,9 +134,11 @@ def serving(folder: Path) -> Iterator[Bed]:
         server.wait()
 
 
-def _weed() -> str | None:
+def _weed() -> str:
     beside = Path(sys.executable).with_name("weed")
-    return str(beside) if beside.exists() else shutil.which("weed")
+    found = str(beside) if beside.exists() else shutil.which("weed")
+    assert found, "TESTBED_S3=seaweedfs needs the program weed"
+    return found
 
 
 def _seaweedfs(weed: str, folder: Path, ports: list[int]) -> list[str]:
@@ -153,10 +154,8 @@ def _seaweedfs(weed: str, folder: Path, ports: list[int]) -> list[str]:
         ]
     }
     (folder / "s3.json").write_text(json.dumps(identities))
-    names = ("s3", "s3.grpc", "master", "master.grpc", "volume", "volume.grpc", "filer")
     flags = ("s3.port", "s3.port.grpc", "master.port", "master.port.grpc", "volume.port")
     flags += ("volume.port.grpc", "filer.port", "filer.port.grpc")
-    assert len(flags) == len(ports), names
     return [
         weed,
         "server",
@@ -207,7 +206,7 @@ def _moto(port: int) -> None:
     app = DomainDispatcherApplication(create_backend_app)
     count = 0
 
-    def counting(environ, start_response):  # type: ignore[no-untyped-def]
+    def counting(environ: Any, start_response: Any) -> Any:
         nonlocal count
         if environ["PATH_INFO"] == "/testbed-requests":
             start_response("200 OK", [("Content-Type", "text/plain")])
