@@ -159,7 +159,8 @@ def test_a_writer_that_is_overtaken_every_time_spools_and_loses_nothing(
 
     monkeypatch.setattr(store.merge, "_merger", merger)
     with pytest.raises(StoreBusy, match="kept in the spool"):
-        write(slow, raw("shared", text="older"), raw("mine"))
+        older = SEEN + timedelta(minutes=30)
+        write(slow, raw("shared", text="older", collected_at=older), raw("mine"))
     assert len(overtaken) == 3
     write(quick, raw("another"))  # whoever writes next stores what waits
     assert waiting(place) == []
