@@ -159,14 +159,14 @@ def test_a_writer_that_is_overtaken_every_time_spools_and_loses_nothing(
 
     monkeypatch.setattr(store.merge, "_merger", merger)
     with pytest.raises(StoreBusy, match="kept in the spool"):
-        older = SEEN + timedelta(minutes=30)
-        write(slow, raw("shared", text="older", collected_at=older), raw("mine"))
+        newest = SEEN + timedelta(hours=9)
+        write(slow, raw("shared", text="slow", collected_at=newest), raw("mine"))
     assert len(overtaken) == 3
     write(quick, raw("another"))  # whoever writes next stores what waits
     assert waiting(place) == []
     found = dict(stored(slow).select("uri", "text").iter_rows())
     assert found == {
-        "reddit:t3_shared": "quick",
+        "reddit:t3_shared": "slow",
         "reddit:t3_mine": "words of mine",
         "reddit:t3_another": "words of another",
     }
