@@ -25,6 +25,7 @@ import obstore
 from obstore.exceptions import AlreadyExistsError, PreconditionError
 
 from store.faults import StoreBusy, StoreUnfit, sentences
+from store.keys import StoreError
 from store.remote import Remote, as_os_errors
 
 NAME = ".lease"
@@ -114,7 +115,7 @@ class Lease:
             if self._depth == 0 or (not self._lost and _clock() - self._renewed < self._life):
                 return
             with sentences(self._remote.url, "locked"):
-                if not self._lost and self._put(self._mark):
+                if not self._lost and (self._put(self._mark) or self._ours()):
                     return  # nobody came in between
             self._lost = True
         raise StoreBusy(
@@ -181,14 +182,14 @@ class Lease:
                 if ended.is_set() or self._lost:
                     return
                 # A network that is away for a moment: `check` sees when it was for too long.
-                with suppress(OSError):
+                with suppress(OSError, StoreError):
                     self._lost = not self._put(self._mark) and not self._ours()
 
     def _give_back(self) -> None:
         with self._beat:
             # If this fails the others wait for the end of a life, no longer.
             if not self._lost:
-                with suppress(OSError):
+                with suppress(OSError, StoreError):
                     self._put(self._mark, free=True)
             self._since = ""
 
