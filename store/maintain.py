@@ -69,12 +69,8 @@ def maintain(
         _record(tables)
         for name in TABLES:
             tables.commit(name, _checkpoint)
-        if purge and tables.versioned():
-            raise StoreUnfit(
-                f"The bucket of {tables.location} keeps old versions of its objects, so what was"
-                " deleted is out of the store but still in the bucket. Switch versioning off and"
-                " delete the old versions, or have a lifecycle rule of the bucket expire them."
-            )
+        if purge:
+            _kept_by_bucket(tables)
         figures = {
             "rows_wiped": wiped,
             "exports_rewritten": len(scrubbed.rewritten),
@@ -88,7 +84,19 @@ def maintain(
 def purge(tables: Tables) -> int:
     """Delete the old files of every table now; returns the bytes freed on a local disk."""
     with tables.lock():
-        return sum(_clear(tables, name, purge=True) for name in TABLES)
+        freed = sum(_clear(tables, name, purge=True) for name in TABLES)
+        _kept_by_bucket(tables)
+        return freed
+
+
+def _kept_by_bucket(tables: Tables) -> None:
+    """Raise StoreUnfit for a bucket that keeps what is deleted, when all the rest is done."""
+    if tables.versioned():
+        raise StoreUnfit(
+            f"The bucket of {tables.location} keeps old versions of its objects, so what was"
+            " deleted is out of the store but still in the bucket. Switch versioning off and"
+            " delete the old versions, or have a lifecycle rule of the bucket expire them."
+        )
 
 
 def _clear(tables: Tables, name: str, *, purge: bool) -> int:

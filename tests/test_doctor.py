@@ -122,7 +122,11 @@ def test_each_damage_is_found_alone_and_mended_or_said_to_be_past_mending(
     assert repair(store) == []
     # What was not damaged is as it was; what was lost comes back with what brought it first.
     tables = {table for table, _ in damage.finds}
-    hanging = {"posts": {"matches", "scores", "checks", "cells"}, "scores": {"cells"}, "matches": {"cells"}}
+    hanging = {
+        "posts": {"matches", "scores", "checks", "cells"},
+        "scores": {"cells"},
+        "matches": {"cells"},
+    }
     tables |= {other for table in tables for other in hanging.get(table, set())}
     before, after = contents(whole), contents(store)
     lost = {"a deletion undone", "the ledger flipped", "a time that moved", "a time twice"}

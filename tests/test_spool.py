@@ -158,8 +158,8 @@ def test_a_writer_that_is_overtaken_every_time_spools_and_loses_nothing(
         return late
 
     monkeypatch.setattr(store.merge, "_merger", merger)
+    newest = SEEN + timedelta(hours=9)
     with pytest.raises(StoreBusy, match="kept in the spool"):
-        newest = SEEN + timedelta(hours=9)
         write(slow, raw("shared", text="slow", collected_at=newest), raw("mine"))
     assert len(overtaken) == 3
     write(quick, raw("another"))  # whoever writes next stores what waits
