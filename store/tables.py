@@ -376,7 +376,7 @@ class Store:
         Goes through the days once, so it ends whatever the caller does; `rescore` gives every live
         post. An empty text is given too: the scorer decides what that is.
         """
-        for days in self._day_portions():
+        for days in lookup.portions(self._tables, "posts", ROWS_AT_ONCE):
             found = self.read(partial(self._todo, holds(days), scorer, rescore=rescore))
             yield from found.iter_slices(ROWS_AT_ONCE)
 
@@ -397,19 +397,6 @@ class Store:
     def waiting(self, case: str, query_hash: str, scorer: str) -> int:
         """How many live posts of the case (own or taken) have no score for their present text."""
         return cells.waiting(self._tables, case, query_hash, scorer)
-
-    def _day_portions(self) -> Iterator[list[date]]:
-        """All days that hold posts, in order, cut where a portion exceeds what is read at once."""
-        portion: list[date] = []
-        held = 0
-        for day, rows in self._tables.partitions("posts").select("value", "rows").iter_rows():
-            if portion and held + rows > ROWS_AT_ONCE:
-                yield portion
-                portion, held = [], 0
-            portion.append(day)
-            held += rows
-        if portion:
-            yield portion
 
     def add_scores(self, scores: pl.DataFrame) -> None:
         """Upsert rows of SCORES; the one scored last counts. Those of blocked posts are dropped,
