@@ -39,6 +39,12 @@ def forget(
     ] = False,
 ) -> None:
     """Forget posts, authors or a case: rows, exports and old files go, the keys are blocked."""
+    if what == ["-"] and not (yes or dry_run):
+        raise Stop(
+            "Names come from standard input, so nobody can be asked: add --yes, or --dry-run to see"
+            " what there is.",
+            CONFIGURATION,
+        )
     given = _given(what or [])
     if bool(given) == (case is not None):
         raise Stop(

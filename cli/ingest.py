@@ -74,6 +74,7 @@ def ingest(
     store.drain()
     for sentence in store.set_aside():
         warn(sentence)
+    here = store.incarnation()
     gone = pl.Series("gone", [], dtype=pl.UInt64)  # hashes: a dump can name millions
     try:
         for batch in batches:
@@ -106,6 +107,11 @@ def ingest(
             if not batch.again:
                 for (name,), part in rows.group_by("case"):
                     unit.by_case[str(name)] += part.height
+            if store.incarnation() != here:
+                raise StoreError(
+                    f"The store {store.location} was replaced by a backup while this was running,"
+                    " so what was stored before may be missing. Run the same command again."
+                )
             if batch.cursor is not None or batch.reading.status != "running":
                 unit.cursor = batch.cursor or unit.cursor
                 log(unit)

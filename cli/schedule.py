@@ -57,8 +57,9 @@ def show() -> None:
         "AFTERSHOCK_STORE": resolved(store_location()),
         "AFTERSHOCK_SALT": str(salt_path().resolve()),
     }
-    if own := os.environ.get("AFTERSHOCK_CASES"):
-        settings["AFTERSHOCK_CASES"] = str(Path(own).expanduser().resolve())
+    for name in ("AFTERSHOCK_CASES", "AFTERSHOCK_ERASURES", "XDG_STATE_HOME", "XDG_CACHE_HOME"):
+        if own := os.environ.get(name):
+            settings[name] = str(Path(own).expanduser().resolve())
     if not is_local(settings["AFTERSHOCK_STORE"]):
         settings |= {name: os.environ[name] for name in _SERVER if os.environ.get(name)}
         if os.environ.get("AWS_SECRET_ACCESS_KEY"):

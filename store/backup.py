@@ -100,12 +100,13 @@ def backup(
         try:
             digest = _write(tables, manifest, draft, progress)
             size = draft.stat().st_size
+            # On record first: a backup that nobody remembers would never expire.
+            record(tables, path, manifest, digest)
             draft.replace(path)
         except OSError as error:
             raise _unwritable(path, error) from error
         finally:
             draft.unlink(missing_ok=True)
-        record(tables, path, manifest, digest)
     return Backup(path, manifest, size)
 
 
@@ -191,7 +192,7 @@ def _write(tables: Tables, manifest: Manifest, draft: Path, progress: Progress |
     """The tar in `draft`, on the disk when this returns; returns its SHA-256."""
     descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     with os.fdopen(descriptor, "wb") as file:
-        out = _Out(file)
+        out = _Out(file, draft)
         sums = {}
         done = 0
         handlers: dict[str, DeltaStorageHandler] = {}
@@ -228,8 +229,9 @@ def _info(name: str, size: int, manifest: Manifest) -> tarfile.TarInfo:
 class _Out:
     """The file of the backup, with the SHA-256 of what went into it."""
 
-    def __init__(self, file: Any) -> None:
+    def __init__(self, file: Any, path: Path) -> None:
         self.file = file
+        self.path = path
         self.digest = hashlib.sha256()
 
     def write(self, data: bytes) -> int:
@@ -237,7 +239,7 @@ class _Out:
         try:
             return int(self.file.write(data))
         except OSError as error:
-            raise _unwritable(Path(self.file.name), error) from error
+            raise _unwritable(self.path, error) from error
 
 
 class _In:

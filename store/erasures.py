@@ -20,7 +20,7 @@ from typing import Any
 from filelock import FileLock
 
 from store.keys import StoreError
-from store.location import is_local, journals_path
+from store.location import is_local, journals_path, salt_path
 
 # A backup may be kept this long at the most; one day more, and no backup needs the entry any more.
 LONGEST_DAYS = 90
@@ -155,7 +155,10 @@ def siblings(journal: Journal) -> list[Path]:
     A post deleted at its source is deleted for every store under this salt.
     """
     fingerprint = journal.path.name.split("-")[0]
-    return sorted(journal.path.parent.glob(f"{fingerprint}-*.ndjson"))
+    # Those beside the salt too: a program for which no other place was set wrote there.
+    salt = salt_path()
+    folders = {journal.path.parent, salt.with_name(salt.name + ".erasures")}
+    return sorted(file for place in folders for file in place.glob(f"{fingerprint}-*.ndjson"))
 
 
 def read(path: Path) -> Iterator[Erasure]:

@@ -259,7 +259,7 @@ class Tables:
         try:
             with log.open_input_file(f"_delta_log/{version:020d}.json") as file:
                 return [json.loads(line) for line in file.read().splitlines() if line]
-        except FileNotFoundError:
+        except (FileNotFoundError, ValueError):  # cleaned away, or damaged: it cannot tell
             return None
 
     # Writing

@@ -25,6 +25,11 @@ def check_place(tables: Tables) -> None:
     """Raise StoreError for a place that Delta Lake cannot use, by its name."""
     if tables.remote:
         tables.remote.check()
+    if tables.local and Path(tables.location).is_file():
+        raise StoreUnfit(
+            f"{tables.location} is a file, and a store is a folder. Name another place in"
+            " AFTERSHOCK_STORE."
+        )
     if tables.local and (odd := sorted(UNSUPPORTED & set(tables.location))):
         raise StoreUnfit(
             f"The store cannot lie in {tables.location}: its tables cannot be read with"

@@ -24,6 +24,7 @@ from store.backup import record
 from store.backup_file import Manifest, Progress, read_manifest, unpack
 from store.cells import INPUTS, replace_cells
 from store.erasures import LONGEST_DAYS, Erasure, Journal, journal_of, siblings
+from store.faults import StoreUnfit
 from store.keys import Keys, StoreError, read_salt
 from store.location import is_local, resolved, salt_path
 from store.maintain import maintain
@@ -85,7 +86,7 @@ def restore(
     now = now or datetime.now(UTC)
     tables = Tables(resolved(location))
     if not is_local(tables.location):
-        raise StoreError(
+        raise StoreUnfit(
             f"A backup can be restored to a folder only, not to {tables.location}. Restore it with"
             " --into FOLDER and copy that folder there with the object store's own tool,"
             " the _delta_log folders last."
@@ -115,6 +116,7 @@ def restore(
                 _on_record(journal, own, known, backup, path, now)
                 _carry_exports(Tables(str(staging)), previous, own, path, backup)
                 maintain(Tables(str(staging)), now, key=keys.key, purge=True)
+                _erase_late(Tables(str(staging)), keys, journal, own, backup, now)
                 _renumber(staging, now)
                 rows = int(Tables(str(staging)).partitions("posts")["rows"].sum())
                 swap(staging, place)
@@ -147,7 +149,7 @@ def _admitted(path: Path, backup: Manifest, now: datetime) -> Keys:
         )
     keys = Keys(salt)
     if keys.fingerprint != backup.salt:
-        raise StoreError(
+        raise StoreUnfit(
             f"The backup {path} was made with another salt than the one in {salt_path()} (its"
             f" fingerprint is {keys.fingerprint}, the backup's is {backup.salt}). Put back the"
             " right salt file, or name it in AFTERSHOCK_SALT."
@@ -182,6 +184,29 @@ def _previous(tables: Tables, keys: Keys, *, replace: bool) -> Tables | None:
             " Restore the backup elsewhere with --into FOLDER."
         )
     return tables
+
+
+def _erase_late(
+    staging: Tables,
+    keys: Keys,
+    journal: Journal,
+    own: Sequence[Erasure],
+    backup: Manifest,
+    now: datetime,
+) -> None:
+    """Make those erasures, too, that came on record while the backup was unpacked: another store
+    under this salt, or the one it is restored beside, goes on meanwhile."""
+    seen = {repr(entry) for entry in own}
+    while True:
+        every = [entry for file in siblings(journal) for entry in erasures.read(file)]
+        late = [entry for entry in every if repr(entry) not in seen]
+        if not late:
+            return
+        seen.update(map(repr, late))
+        known = _Covered()
+        known.learn(late, backup)
+        if any(_erase(staging, known, now)):
+            maintain(staging, now, key=keys.key, purge=True)
 
 
 def _known(
@@ -246,7 +271,19 @@ def _prepare(
                 f" {figures['version']}. Nothing was restored: take an older backup."
             )
     make_ready(staging, keys, demo=False)
-    return erase(staging, known, now)
+    return _erase(staging, known, now)
+
+
+def _erase(staging: Tables, known: OnRecord, now: datetime) -> tuple[int, int, int, int]:
+    """`erase`, and keep out what was deleted at its source since and is not in the backup: nothing
+    else would remember it, and an older copy would bring it in."""
+    done = erase(staging, known, now)
+    wiped = pl.Series("post", sorted(known.wiped), dtype=pl.String)
+    there = staging.read(
+        lambda: staging.scan("posts").select("post").filter(pl.col("post").is_in(wiped.implode()))
+    )["post"]
+    posts.block(staging, wiped.filter(~wiped.is_in(there.implode())), now)
+    return done
 
 
 def _on_record(
@@ -280,13 +317,15 @@ def _carry_exports(
     """Keep on record what was handed out after the backup was made, backups among it: their time
     runs on, and what is forgotten has to be found in them."""
     if previous:
-        kept = staging.read(lambda: staging.scan("exports").select("path"))
+        # Of a file written again since, the record of what lies there now is the right one.
+        kept = staging.read(lambda: staging.scan("exports").select("export"))
         since = pl.DataFrame(schema=EXPORTS)
         with suppress(StoreError):  # it is damaged
             since = previous.read(
-                lambda: previous.scan("exports").join(kept.lazy(), on="path", how="anti")
+                lambda: previous.scan("exports").join(kept.lazy(), on="export", how="anti")
             )
-        staging.merge("exports", since)
+            now_there = previous.read(lambda: previous.scan("exports"))
+            staging.merge("exports", now_there, updates=_ALL)
         with suppress(StoreError):
             theirs = since["export"].drop_nulls().to_list()
             for part in _exported(previous, theirs):
@@ -301,6 +340,9 @@ def _carry_exports(
                 continue
         if found.store == backup.store:
             record(staging, Path(place), found, None)
+
+
+_ALL = {name: f's."{name}"' for name in EXPORTS if name != "path"}
 
 
 def _exported(tables: Tables, exports: Sequence[str]) -> Iterator[pl.DataFrame]:

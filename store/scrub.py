@@ -133,8 +133,8 @@ def remove_exports(tables: Tables, case: str) -> Scrubbed:
                 removed.append(row["path"])
             except (Damaged, OSError) as error:
                 left.append(Left(row["path"], row["posts"], _why(error)))
-                if left[-1].there:
-                    continue  # stays on record, to be named again
+                if row["posts"] or left[-1].there:
+                    continue  # stays on record, to be named again: it may come back
             recording.remove(tables, row["export"])
     return Scrubbed(removed=tuple(removed), left=tuple(left))
 

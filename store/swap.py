@@ -93,8 +93,13 @@ def _carry(old: Path, new: Path) -> None:
     for entry in old.iterdir():
         if entry.name in TABLES or entry.name.startswith(_DERIVED):
             continue
-        if not (new / entry.name).exists():
-            entry.rename(new / entry.name)
+        there = new / entry.name
+        if not there.exists():
+            entry.rename(there)
+        elif entry.is_dir() and there.is_dir():  # the spool: somebody has put a batch there already
+            for waiting in entry.iterdir():
+                if not (there / waiting.name).exists():
+                    waiting.rename(there / waiting.name)
 
 
 def _exchange(one: Path, other: Path) -> bool:

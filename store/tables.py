@@ -330,6 +330,8 @@ class Store:
         The cells are stale afterwards, and old files are on the disk until `purge`.
         """
         now = datetime.now(UTC)
+        if not preview:
+            self._clear_leftovers()  # of a killed restore: they hold words too
         if preview:
             if case is not None:
                 return forgetting.preview_case(self._tables, case, now)
@@ -464,13 +466,21 @@ class Store:
         """
         self.drain()
         now = now or datetime.now(UTC)
-        if self._tables.local:
-            with self._tables.lock(), self._tables.sentences("cleared"):
-                clear_leftovers(Path(self._tables.location))
+        self._clear_leftovers()
         figures = maintain.maintain(self._tables, now, key=self.key, purge=purge)
         if self._tables.journal:
             self._tables.journal.trim(now)
         return figures
+
+    def _clear_leftovers(self) -> None:
+        if self._tables.local:
+            with self._tables.lock(), self._tables.sentences("cleared"):
+                clear_leftovers(Path(self._tables.location))
+
+    def incarnation(self) -> int:
+        """Changes when a restored backup takes the place of a store on this machine."""
+        with self._tables.sentences("read"):
+            return Path(self.location).stat().st_ino if self._tables.local else 0
 
     def purge(self) -> int:
         """Delete every old file now, as `maintain(purge=True)` does, and nothing else; returns the
