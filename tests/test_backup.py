@@ -12,13 +12,16 @@ import sys
 import tarfile
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
+import polars as pl
 import pytest
 from conftest import Ended, Home
 from storing import (
+    CASE,
     SEEN,
     batch,
     count_cells,
@@ -35,11 +38,14 @@ from storing import (
 )
 from test_wipe import SECRET, TEXT, tokens, traces
 
+import cases.case as case_files
+from cli.ingest import ingest
+from store import restore as restoring
 from store import swap
 from store.backup_file import read_manifest
 from store.keys import StoreError
 from store.restore import Restored, restore
-from store.schema import TABLES
+from store.schema import TABLES, Batch, Reading
 from store.tables import Store
 
 ROOT = Path(__file__).parents[1]
@@ -666,6 +672,94 @@ def test_a_full_disk_is_a_sentence_and_leaves_everything_as_it_was(
     assert "Traceback" not in ended.stderr
     assert contents(store) == before
     assert list(home.folder.glob(".[bs]*")) == []
+
+
+# What goes on meanwhile
+
+
+def test_an_erasure_that_is_made_while_the_backup_is_unpacked_is_made_in_it_too(
+    home: Home, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = backed_up(home, store)
+    plain = restoring.unpack
+
+    def unpacked_slowly(*words: Any) -> None:
+        plain(*words)
+        wipe(store)
+
+    monkeypatch.setattr(restoring, "unpack", unpacked_slowly)
+    other = home.folder / "other"
+    restore(file, str(other))
+    assert traces(other, tokens(store)) == {}
+
+
+def test_a_post_deleted_since_that_the_backup_does_not_hold_stays_out(
+    home: Home, store: Store
+) -> None:
+    file = backed_up(home, store)
+    write(store, raw("young"))
+    assert store.wipe([store.key("reddit:t3_young")]) == 1
+    again(home, file)
+    older = write(Store.open(), raw("young"), raw("other young"))
+    assert (older.blocked, older.new) == (1, 1)
+
+
+def test_an_export_written_again_since_the_backup_is_known_by_what_it_holds_now(
+    home: Home, store: Store
+) -> None:
+    path = home.folder / "posts.csv"
+
+    def export(*posts: str) -> None:
+        recording = store.begin_export(path)
+        recording.keep(pl.Series(posts, dtype=pl.String))
+        row = {"written_at": SEEN, "case": CASE, "kind": "posts", "share": False, "sha256": "a"}
+        with recording.placing(row):
+            path.write_text("invented")
+
+    export("ab" * 16)
+    file = backed_up(home, store)
+    export("ab" * 16, "cd" * 16)
+    again(home, file)
+    found = Store.open()
+    exports = stored(found, "exports").filter(pl.col("path") == str(path))
+    held = stored(found, "exported").join(exports, on="export", how="semi")
+    assert set(held["post"]) == {"ab" * 16, "cd" * 16}
+
+
+def test_a_run_whose_store_is_replaced_claims_nothing_in_the_restored_one(
+    home: Home, store: Store
+) -> None:
+    file = backed_up(home, store)
+
+    def batches() -> Iterator[Batch]:
+        yield Batch("archive", Reading("feed", "reddit"), frame([raw("one")]), taken=True)
+        again(home, file)
+        ended = Reading("feed", "reddit", status="done")
+        yield Batch("archive", ended, frame([raw("two")]), taken=True, cursor="2")
+
+    with pytest.raises(StoreError, match="replaced by a backup"):
+        ingest(store, [case_files.get("duolingo")], batches())
+    runs = stored(Store.open(), "runs").filter(unit="feed")
+    assert runs.filter(status="done").is_empty()
+    assert runs["cursor_after"].drop_nulls().is_empty()
+
+
+def test_forgetting_clears_what_a_killed_restore_left_beside_the_store(
+    home: Home, store: Store
+) -> None:
+    left = home.store.with_name(f".{home.store.name}.restore-abc")
+    shutil.copytree(home.store / "posts", left / "posts")
+    store.forget([store.key(SECRET["uri"])])
+    assert not left.exists()
+
+
+def test_batches_that_wait_on_both_sides_of_a_restore_are_all_kept(tmp_path: Path) -> None:
+    old, new = tmp_path / "old", tmp_path / "new"
+    for folder, name in ((old, "one"), (new, "two")):
+        (folder / "spool").mkdir(parents=True)
+        (folder / "spool" / name).write_text("waiting")
+    swap._carry(old, new)
+    assert {path.name for path in (new / "spool").iterdir()} == {"one", "two"}
 
 
 # The command line
