@@ -46,8 +46,10 @@ class Recording:
         export. Other writers wait meanwhile.
 
         The record is there before the file is, and what it replaces goes after: a kill leaves a
-        record too many, never a file that nobody remembers. Raises StoreBusy when a post was
-        forgotten since it was kept: the file must not appear then.
+        record too many, never a new file that nobody remembers. (An older file in its place is then
+        named as changed, but for the posts of the new one only.) When the file cannot be put there,
+        the older record stands again. Raises StoreBusy when a post was forgotten since it was kept:
+        the file must not appear then.
         """
         with self._tables.lock():
             if self._lost():
@@ -57,10 +59,15 @@ class Recording:
                 )
             before = self._tables.read(
                 lambda: self._tables.scan("exports").filter(pl.col("path") == self.path)
-            )["export"].drop_nulls()
+            )
             upsert(self._tables, dict(row) | {"path": self.path, "export": self.export})
-            yield
-            drop(self._tables, before.to_list())
+            try:
+                yield
+            except BaseException:
+                for older in before.iter_rows(named=True):
+                    upsert(self._tables, older)
+                raise
+            drop(self._tables, before["export"].drop_nulls().to_list())
 
     def _lost(self) -> bool:
         """Whether posts that were kept were blocked since, or their rows taken away by a forget."""

@@ -726,6 +726,28 @@ def test_an_export_written_again_since_the_backup_is_known_by_what_it_holds_now(
     assert set(held["post"]) == {"ab" * 16, "cd" * 16}
 
 
+def test_an_export_that_could_not_take_its_place_leaves_the_older_ones_record(
+    home: Home, store: Store
+) -> None:
+    path = home.folder / "posts.csv"
+    row = {"written_at": SEEN, "case": CASE, "kind": "posts", "share": False, "sha256": "a"}
+
+    def export(post: str, sha256: str, *, full: bool = False) -> None:
+        recording = store.begin_export(path)
+        recording.keep(pl.Series([post]))
+        with recording.placing(row | {"sha256": sha256}):
+            if full:
+                raise OSError(28, "No space left on device")
+
+    export("ab" * 16, "older")
+    with pytest.raises(OSError, match="No space"):
+        export("cd" * 16, "newer", full=True)
+    recorded = stored(store, "exports").filter(pl.col("path") == str(path))
+    assert recorded["sha256"].to_list() == ["older"]
+    held = stored(store, "exported").join(recorded, on="export", how="semi")
+    assert held["post"].to_list() == ["ab" * 16]
+
+
 def test_a_run_whose_store_is_replaced_claims_nothing_in_the_restored_one(
     home: Home, store: Store
 ) -> None:
