@@ -71,6 +71,17 @@ def ingest(
         if ledger:
             store.log_run(_row(unit, cases, failed=failed))
 
+    def failed(error: BaseException) -> None:
+        rows = [
+            _row(unit, cases, failed=_sentence(error))
+            for unit in units.values()
+            if unit.reading.status == "running"
+        ]
+        with suppress(StoreError):  # the error under way says more than a second one would
+            if rows and ledger:
+                # Who has waited for other writers does not wait for them once more.
+                (store.log_run_later if isinstance(error, StoreBusy) else store.log_run)(*rows)
+
     store.drain()
     for sentence in store.set_aside():
         warn(sentence)
@@ -116,15 +127,10 @@ def ingest(
                 unit.cursor = batch.cursor or unit.cursor
                 log(unit)
     except BaseException as error:
-        failed = [
-            _row(unit, cases, failed=_sentence(error))
-            for unit in units.values()
-            if unit.reading.status == "running"
-        ]
-        with suppress(StoreError):  # the error under way says more than a second one would
-            if failed and ledger:
-                # Who has waited for other writers does not wait for them once more.
-                (store.log_run_later if isinstance(error, StoreBusy) else store.log_run)(*failed)
+        try:
+            failed(error)
+        except KeyboardInterrupt:  # one Ctrl-C can come twice: from polars, then from Python
+            failed(error)
         raise
     return list(units.values())
 
