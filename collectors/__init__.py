@@ -8,10 +8,15 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from importlib import import_module
 from importlib.util import find_spec
-from typing import TYPE_CHECKING, Any, Protocol, cast
+from typing import TYPE_CHECKING, Protocol, cast
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
+    import polars as pl
+
     from cases.case import Case
+    from collectors.settings import Settings
     from store.schema import Batch
 
 # In the order in which they run. What streams goes first: its source keeps only a day or so.
@@ -19,27 +24,54 @@ COLLECTORS = ("bluesky-stream", "bluesky-search", "reddit")
 
 
 class Known(Protocol):
-    """What a collector may ask of the store: which uris are kept, and which a case has matched."""
+    """What a collector may ask of the store: what is kept, what a case has matched, what is due."""
 
-    def has(self, uris: Sequence[str], /) -> set[str]: ...
-    def matched(self, case: str, query_hash: str, uris: Sequence[str], /) -> set[str]: ...
+    def has(self, uris: Sequence[str], /) -> set[str]:
+        """Which of these posts are stored, in whatever state."""
+        ...
+
+    def matched(self, case: str, query_hash: str, uris: Sequence[str], /) -> set[str]:
+        """Which of these posts belong to the case by themselves (own or taken)."""
+        ...
+
+    def kept(self, source: str, cases: Sequence[Case], /) -> Iterator[pl.DataFrame]:
+        """All posts of a source that still have their words (live or hidden), in portions of
+        bounded size: uri, and root (boolean): whether one of these cases, by its present query, has
+        it as own or taken, so that replies to it and quotes of it belong to that case too."""
+        ...
+
+    def author(self, source: str, author: str, /) -> bool:
+        """Whether posts of this author (the source's own id) are kept, live or hidden."""
+        ...
+
+    def due(self, source: str, limit: int, now: datetime, /) -> pl.DataFrame:
+        """Posts whose source is to be asked about them again, at most `limit`, those never asked
+        about and those asked longest ago first: uri, at, first_seen_at, state (live or hidden),
+        and checked_at, misses, next_at, likes_48h, reposts_48h, replies_48h of their last check
+        (null where there was none)."""
+        ...
+
+    def cursors(self, collector: str, /) -> dict[str, str]:
+        """The cursor that each unit of a collector had reached when it last stored something."""
+        ...
 
 
 class Collector(Protocol):
     """The two functions of a collector's module.
 
     `ready` says None when it can run now, otherwise one line why not and what works instead.
-    `collect` yields batches from the cursor on; a batch carries the cursor reached with it, which
-    is saved after the batch is stored. Collectors write nothing themselves.
+    `collect` yields batches; a batch carries the cursor that its unit has reached with it, which is
+    saved after the batch is stored and given back by `known.cursors`. Collectors write nothing but
+    their credential cache in `settings.cache`. They raise CollectorError.
     """
 
-    def ready(self, settings: Any) -> str | None: ...
+    def ready(self, settings: Settings) -> str | None: ...
     def collect(
-        self, cases: Sequence[Case], cursor: str | None, known: Known | None, settings: Any
+        self, cases: Sequence[Case], known: Known, settings: Settings
     ) -> Iterator[Batch]: ...
 
 
-def ready(name: str, settings: Any = None) -> str | None:
+def ready(name: str, settings: Settings) -> str | None:
     """None when the collector can run now, else one line: why not, and what works instead."""
     if name not in COLLECTORS:
         return f"{name}: no such collector. There are: {', '.join(COLLECTORS)}."

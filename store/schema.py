@@ -285,7 +285,10 @@ class Bad:
 
 @dataclass(frozen=True)
 class Reading:
-    """What the ledger should say about one unit of a source, as far as it has been read."""
+    """What the ledger should say about one unit of a source, as far as it has been read.
+
+    `cases` names the cases for which the unit is read; none means all that are collected for.
+    """
 
     unit: str
     source: str
@@ -299,6 +302,7 @@ class Reading:
     stop_reason: str = ""
     gap: bool = False
     error: str = ""
+    cases: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -306,7 +310,8 @@ class Batch:
     """What a collector yields. Counts in `reading` are totals of the unit so far, `bad` is new.
 
     `posts` has the columns of RAW_POST. `gone` holds uris deleted or removed at the source,
-    `hidden` and `back` author ids whose accounts went inactive or came back. `taken` says that the
+    `hidden` and `back` author ids whose accounts went inactive or came back, `deleted` those whose
+    accounts are gone for good, so that all their posts go. `taken` says that the
     unit belongs to the case whole, whatever the query says. `again` says that these are posts
     already yielded once; the caller counts only what is new.
     """
@@ -317,6 +322,7 @@ class Batch:
     gone: tuple[str, ...] = ()
     hidden: tuple[str, ...] = ()
     back: tuple[str, ...] = ()
+    deleted: tuple[str, ...] = ()
     checks: pl.DataFrame | None = None  # CHECKS with `uri` for post and day, without `same_at`
     bad: tuple[Bad, ...] = ()
     cursor: str | None = None
