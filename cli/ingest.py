@@ -10,7 +10,7 @@ from __future__ import annotations
 import socket
 import uuid
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -54,13 +54,15 @@ def ingest(
     *,
     cursor: str | None = None,
     ledger: bool = True,
+    begun: Callable[[Unit], object] | None = None,
 ) -> list[Unit]:
     """Store every batch and return what came of each unit, in the order they were first seen.
 
     A unit's ledger row is written when the unit begins (status running), whenever it reaches a new
     cursor, and when it ends. When the collector or the store raises, the rows of the units under
     way become `failed` with the sentence of the error, and the error goes on. Without `ledger`
-    nothing is said there: the demo has a ledger of its own.
+    nothing is said there: the demo has a ledger of its own. `begun` is called with each unit when
+    it begins, for whoever has to report on it even if the collector raises.
     """
     units: dict[tuple[str, str, str], Unit] = {}
 
@@ -100,10 +102,12 @@ def ingest(
             unit = units.get(key)
             if unit is None:
                 # Nothing of it is stored yet, though its first batch may be its last as well.
-                begun = Reading(batch.reading.unit, batch.reading.source, batch.reading.host)
+                empty = Reading(batch.reading.unit, batch.reading.source, batch.reading.host)
                 unit = units[key] = Unit(
-                    uuid.uuid4().hex, batch.collector, datetime.now(UTC), cursor, begun
+                    uuid.uuid4().hex, batch.collector, datetime.now(UTC), cursor, empty
                 )
+                if begun is not None:
+                    begun(unit)
                 log(unit)
             rows = match(batch.posts, cases, matched=matched, taken=batch.taken)
             written = store.write(batch, rows)
