@@ -81,8 +81,17 @@ class Result:
         return self.absent and self.missed > 0 and self.at - self.due["checked_at"] >= AGAIN
 
 
+def now() -> datetime:
+    return datetime.now(UTC)
+
+
 def collect(
-    source: str, known: Known, settings: Settings, *, many_gone: bool = False
+    source: str,
+    known: Known,
+    settings: Settings,
+    *,
+    many_gone: bool = False,
+    clock: Callable[[], datetime] = now,
 ) -> Iterator[Batch]:
     """Ask a source about everything that is due, oldest look first, within `settings.budget`.
 
@@ -97,7 +106,7 @@ def collect(
     nothing is shown at all and posts of three authors or more ought to be. `many_gone` says that
     this is right.
     """
-    run = _Run(source, SOURCES[source](settings), known, settings)
+    run = _Run(source, SOURCES[source](settings), known, settings, clock)
     while due := run.next_due():
         results, error = run.ask(due)
         if error is None and not run.seen and any(result.absent for result in results):
@@ -122,11 +131,15 @@ class _Run:
     source: Source
     known: Known
     settings: Settings
-    started: datetime = field(default_factory=lambda: datetime.now(UTC))
+    clock: Callable[[], datetime]
+    started: datetime = field(init=False)
     asked: set[int] = field(default_factory=set)  # hashes of uris
     asked_authors: set[str] = field(default_factory=set)
     lost: set[str] = field(default_factory=set)
     seen: int = 0  # posts that were there
+
+    def __post_init__(self) -> None:
+        self.started = self.clock()
 
     @property
     def suspicious(self) -> bool:
@@ -176,7 +189,7 @@ class _Run:
         return results, None
 
     def _page(self, page: Sequence[dict[str, Any]]) -> list[Result]:
-        at = datetime.now(UTC)
+        at = self.clock()
         answers = self.source.look([row["uri"] for row in page])
         results = []
         accounts: dict[str, Account] = {}
