@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Annotated
 
-import polars as pl
 import typer
 
 import cases.case as case_files
@@ -13,7 +14,10 @@ import collectors
 from cases.case import Case
 from cli.console import Stop, say
 from cli.ingest import Unit, ingest
+from collectors.settings import Settings
 from store.tables import Store
+
+NAMES = "AFTERSHOCK_"
 
 
 def collect_all(
@@ -23,31 +27,22 @@ def collect_all(
 
     Returns what came of each unit, and a line for each collector that cannot run.
     """
+    settings = _settings()
     units: list[Unit] = []
     reasons: list[str] = []
     for name in names or collectors.COLLECTORS:
-        reason = collectors.ready(name)
+        reason = collectors.ready(name, settings)
         if reason is not None:
             reasons.append(reason)
             continue
-        cursor = _cursor(store, name)
-        batches = collectors.load(name).collect(cases, cursor, store.known(), None)
-        units += ingest(store, cases, batches, cursor=cursor)
+        batches = collectors.load(name).collect(cases, store.known(), settings)
+        units += ingest(store, cases, batches)
     return units, reasons
 
 
-def _cursor(store: Store, name: str) -> str | None:
-    """The cursor that the collector's last finished or killed run had reached."""
-    row = store.read(
-        lambda: (
-            store.scan("runs")
-            .filter(pl.col("collector") == name, pl.col("cursor_after").is_not_null())
-            .sort("started_at")
-            .last()
-            .select("cursor_after")
-        )
-    )
-    return None if row.is_empty() else str(row.item())
+def _settings() -> Settings:
+    credentials = {name: value for name, value in os.environ.items() if name.startswith(NAMES)}
+    return Settings(cache=Path.home() / ".cache" / "aftershock", credentials=credentials)
 
 
 def collect(
