@@ -1,8 +1,8 @@
 """What waits to become a batch, and when a batch has to be cut for the sake of order.
 
-The store applies a batch's posts first, then what is gone, then accounts hidden, back and deleted.
-A batch in which that is the order of the events is whole; before an event for which it is not, the
-batch ends. Reads nothing.
+The store applies a batch's posts first, then what is gone, then accounts deleted, hidden and back,
+and what belongs to a case is decided for a batch as a whole. Where that would make the outcome
+depend on where a batch happens to end, it ends just there. Reads nothing.
 """
 
 from __future__ import annotations
@@ -27,6 +27,8 @@ class Pending:
     back: dict[str, None] = field(default_factory=dict)
     deleted: dict[str, None] = field(default_factory=dict)
     bad: list[Bad] = field(default_factory=list)
+    _uris: set[str] = field(default_factory=set)
+    _linked: set[str] = field(default_factory=set)  # roots and quoted posts of the rows
 
     @property
     def posts_waiting(self) -> int:
@@ -41,11 +43,15 @@ class Pending:
         return self.size > 0
 
     def clashes(self, one: Picked) -> bool:
-        """Whether the store would apply the event before one that came earlier."""
+        """Whether the event has to wait until what is pending is stored."""
         event = one.event
         if one.row is not None:
-            # A post of an account that is hidden by then stays behind it: it is hidden with it.
-            return event.uri in self.gone or event.did in self.deleted
+            # A post that belonged once stays in its case, with its newest words, even if these no
+            # longer match. A post of an account that is hidden by then is hidden with it.
+            edits = event.operation == "update" and event.uri in self._uris
+            return edits or event.uri in self.gone or event.did in self.deleted
+        if event.operation == "delete":
+            return event.uri in self._linked  # replies belong through it as long as it is there
         if event.kind == "account":
             if event.status == "active":
                 return event.did in self.deleted
@@ -58,6 +64,8 @@ class Pending:
             self.bad.append(one.bad)
         elif one.row is not None:
             self.rows.append(one.row)
+            self._uris.add(event.uri)
+            self._linked.update(link for link in (one.row["root"], one.row["quoted"]) if link)
         elif event.kind == "account":
             states = {"active": self.back, DELETED: self.deleted}
             states.get(event.status, self.hidden)[event.did] = None

@@ -201,12 +201,14 @@ class _Run:
             at = _micros(self.lookback)
             return {"v2": at, "v1": at}
         at = self.cursor.us - REWIND // timedelta(microseconds=1)
-        return {"v2": self.cursor.seq if self._numbered(host) else at, "v1": at}
+        number = self._number(host)
+        return {"v2": at if number is None else number, "v1": at}
 
-    def _numbered(self, host: str) -> bool:
-        """Whether the cursor's number of an event can be asked for on this server."""
-        cursor = self.cursor
-        return bool(cursor and cursor.host == host and cursor.seq is not None and not self.by_time)
+    def _number(self, host: str) -> int | None:
+        """The cursor's number of an event, if this server knows it by that."""
+        if self.cursor is None or self.cursor.host != host or self.by_time:
+            return None
+        return self.cursor.seq
 
     def _portions(self, feed: Feed, picker: Picker) -> Iterator[Batch]:
         """Read one connection until it closes or the reading is over."""
@@ -235,9 +237,9 @@ class _Run:
 
     def _unseen(self, feed: Feed, frames: list[bytes]) -> list[bytes]:
         """Without the events up to the cursor, which a server sends once more: it is inclusive."""
-        if self.cursor is None or self.cursor.seq is None or not self._numbered(feed.host):
+        last, start = self._number(feed.host), 0
+        if last is None:
             return frames
-        last, start = self.cursor.seq, 0
         for frame in frames:
             try:
                 event = parse(frame)
@@ -254,7 +256,9 @@ class _Run:
         first, last = _located(frames), _located(frames[::-1])
         if first is None or last is None:
             return
-        self._observe(first.at, last.at, joined=feed.kind == "v2" and self._numbered(feed.host))
+        self._observe(
+            first.at, last.at, joined=feed.kind == "v2" and self._number(feed.host) is not None
+        )
         self.by_time = False
         self.cursor = Cursor(feed.host, last.seq, last.us, self.month, self._received())
         now = datetime.now(UTC)
@@ -274,6 +278,7 @@ class _Run:
                 self.count.gap = not joined and first > before + HOLE
                 if not self.count.gap:
                     self.count.observed_from = before
+        last = min(last, datetime.now(UTC))  # a clock may be ahead; the future was not read
         self.count.observed_to = max(last, self.count.observed_to or last)
 
     def _told(self, one: Picked) -> None:

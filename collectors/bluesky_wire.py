@@ -105,9 +105,7 @@ class Feed:
 
 
 @contextmanager
-def opened(
-    host: str, cursors: Mapping[str, int], *, compress: bool = True
-) -> Iterator[Feed]:
+def opened(host: str, cursors: Mapping[str, int], *, compress: bool = True) -> Iterator[Feed]:
     """A connection to the server by the wire it speaks, v2 if it does.
 
     `cursors` says where to begin by each wire: a number of an event or, from 10^15 on, microseconds
