@@ -10,6 +10,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from importlib.metadata import version
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -169,7 +170,7 @@ def _interpreters() -> dict[str, Path]:
 
 
 INTERPRETERS = _interpreters()
-NEEDED = ("numpy", "polars", "polars-runtime-32", "vaderSentiment")
+NEEDED = ("numpy", "polars", "polars-runtime-32", "vadersentiment")
 
 
 def _packages(name: str) -> Path:
@@ -193,6 +194,14 @@ def _agrees(name: str) -> str:
     return str(found["python"])
 
 
+def _locked() -> list[str]:
+    """The lines of requirements.txt about NEEDED, versions and hashes."""
+    lines = (ROOT / "requirements.txt").read_text().splitlines(keepends=True)
+    starts = [number for number, line in enumerate(lines) if not line.startswith(("#", " "))]
+    blocks = [lines[begin:end] for begin, end in pairwise([*starts, len(lines)])]
+    return [line for block in blocks if block[0].split("==")[0] in NEEDED for line in block]
+
+
 @pytest.mark.parametrize("name", INTERPRETERS)
 def test_the_numbers_are_those_the_package_gives_on_the_same_interpreter(name: str) -> None:
     if _run(name, "-c", "import numpy, polars, vaderSentiment").returncode != 0:
@@ -202,11 +211,15 @@ def test_the_numbers_are_those_the_package_gives_on_the_same_interpreter(name: s
 
 @pytest.mark.long
 @pytest.mark.parametrize("name", [name for name in INTERPRETERS if " " not in name])
-def test_so_they_are_on_an_interpreter_that_gets_the_packages_first(name: str) -> None:
+def test_so_they_are_on_an_interpreter_that_gets_the_packages_first(
+    name: str, tmp_path: Path
+) -> None:
     folder = _packages(name)
     if not folder.exists():
-        where = ("--target", str(folder), "--constraint", str(ROOT / "requirements.txt"))
-        done = _run(name, "-m", "pip", "install", "--quiet", "--no-deps", *where, *NEEDED)
+        wanted = tmp_path / "requirements.txt"
+        wanted.write_text("".join(_locked()))
+        where = ("--target", str(folder), "--requirement", str(wanted))
+        done = _run(name, "-m", "pip", "install", "--quiet", "--no-deps", *where)
         if done.returncode != 0:
             shutil.rmtree(folder, ignore_errors=True)
             pytest.skip(f"pip could not get the packages for {name}")
