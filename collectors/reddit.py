@@ -122,14 +122,15 @@ def _tasks(client: Client, cases: Sequence[Case], known: Known, settings: Settin
         case.name: settings.since or datetime.combine(case.since, clock(), UTC) for case in cases
     }
     sweeps, searches = [], []
+    brought: set[str] = set()
     for name, watching in _sharing(cases, "reddit_subreddits").items():
         floor = min(floors[case.name] for case in watching)
         cursor = cursors.get(f"r/{name}")
-        sweeps.append(Sweep(client, settings, name, watching, cursor, floor))
+        sweeps.append(Sweep(client, settings, name, watching, cursor, floor, brought))
     for phrase, watching in _sharing(cases, "reddit_search").items():
         floor = min(floors[case.name] for case in watching)
         cursor = cursors.get(f"search: {phrase}")
-        searches.append(Search(client, settings, phrase, watching, cursor, floor))
+        searches.append(Search(client, settings, phrase, watching, cursor, floor, brought))
     sweeps.sort(key=lambda sweep: sweep.read_at)
     searches.sort(key=lambda search: search.read_at)
     done: set[str] = set()

@@ -19,13 +19,13 @@ from store.schema import CHECKS
 
 Due = Mapping[str, Any]  # a row of `Known.due`
 
-DAILY = timedelta(hours=24)  # leaves a day for runs that fail
+DAILY = timedelta(hours=23)  # so that a daily run finds due what it asked about the day before
 # When a thread has grown by enough to be read again, and a score has moved: after it was written.
 LADDER = (timedelta(days=1), timedelta(days=3), timedelta(days=7), timedelta(days=30))
 MISSES = 2  # an id that info() leaves out twice, hours apart, is gone
-MISSED = timedelta(hours=6)
+MISSED = timedelta(hours=5)
 LEFT = timedelta(seconds=1)
-AT_48H = (timedelta(hours=48), timedelta(days=7))  # a score within these is its score at 48 hours
+AT_48H = (timedelta(hours=48), timedelta(hours=72))  # a score within these is its score at 48 h
 
 CHECK = pl.Schema(
     {"uri": pl.String()}
@@ -85,6 +85,7 @@ class Asked:
     found: Found = field(default_factory=Found)
     checks: list[dict[str, Any]] = field(default_factory=list)
     replies: dict[str, int] = field(default_factory=dict)  # comments under each, by uri
+    lost: int = 0  # that were there at the last look, and are left out now
 
 
 def ask(client: Client, rows: Sequence[Due], place: str, *, threads: bool) -> Asked:
@@ -116,6 +117,7 @@ def ask(client: Client, rows: Sequence[Due], place: str, *, threads: bool) -> As
             )
         elif name not in there:
             misses = (row["misses"] or 0) + 1
+            result.lost += misses == 1
             if misses >= MISSES:
                 found.gone.append(uri)
                 continue

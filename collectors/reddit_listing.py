@@ -65,6 +65,11 @@ class Found:
                 self.oldest = at.timestamp()  # listings of what is new are in the order of time
                 self.newest = max(self.newest or 0.0, self.oldest)
 
+    def unlike(self, brought: set[str]) -> None:
+        """Leave out what was brought before, and note what is brought now."""
+        self.rows = [row for row in self.rows if row["uri"] not in brought]
+        brought.update(row["uri"] for row in self.rows)
+
     def since(self, floor: datetime) -> None:
         """Leave out what was written before."""
         self.rows = [row for row in self.rows if row["at"] >= floor]

@@ -45,8 +45,12 @@ class Search:
         cases: Sequence[Case],
         cursor: str | None,
         floor: datetime,
+        brought: set[str],
     ) -> None:
+        """`floor`: nothing written before it is wanted. `brought`: uris that this run has already
+        had of a listing; it is added to, since the orders bring mostly the same posts."""
         self.client, self.phrase, self.cases, self.floor = client, phrase, cases, floor
+        self.brought = brought
         names = tuple(case.name for case in cases)
         self.unit = Unit(f"search: {phrase}", names, settings, client)
         self.places = Places(cursor)
@@ -146,6 +150,7 @@ class Search:
             self.unit.end(found)
             reached = target is not None and found.oldest is not None and found.oldest < target
             found.since(self.floor)
+            found.unlike(self.brought)
             yield found
             after = found.after
             if after is None or reached or after in seen:

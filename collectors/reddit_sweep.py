@@ -44,8 +44,11 @@ class Sweep:
         cases: Sequence[Case],
         cursor: str | None,
         floor: datetime,
+        brought: set[str],
     ) -> None:
-        """`floor`: nothing written before it is wanted."""
+        """`floor`: nothing written before it is wanted. `brought`: uris that this run has had, for
+        the searches after it; it is added to."""
+        self.brought = brought
         self.client, self.name, self.cases, self.floor = client, name, cases, floor
         self.unit = Unit(f"r/{name}", tuple(case.name for case in cases), settings, client)
         self.places = Places(cursor)
@@ -98,6 +101,7 @@ class Sweep:
             joined = found.oldest is not None and found.oldest < self.target
             repeats = found.after in seen
             found.since(self.floor)
+            self.brought.update(row["uri"] for row in found.rows)
             if joined or found.after is None or repeats or depth >= MOST_PAGES:
                 break
             seen.add(found.after)

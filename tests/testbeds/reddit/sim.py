@@ -33,7 +33,8 @@ WINDOWS = {
     "year": 365 * DAY,
     "all": 1e12,
 }
-START = time.time() - 5 * DAY  # posts are written a second apart from here on, by their number
+START = time.time() - 10 * DAY  # posts are written so far apart from here on, by their number
+APART = 120.0
 KEY, SECRET = "invented-key", "invented-secret-7f3a"
 AGENT = "linux:invented-app:v1 (by /u/invented)"
 
@@ -43,7 +44,7 @@ Thing = dict[str, Any]
 def post(n: int, *, community: str = "inventedmusic", **changes: Any) -> Thing:
     """A submission; a later number is a newer post."""
     short = base36(10**9 + n)
-    at = float(int(changes.pop("created", START + n)))
+    at = float(int(changes.pop("created", START + APART * n)))
     return {
         "id": short,
         "name": f"t3_{short}",
