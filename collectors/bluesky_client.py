@@ -69,8 +69,16 @@ class Bluesky:
     `requests` counts everything sent, retries and logins too; `bytes` what came back.
     """
 
-    def __init__(self, settings: Settings, *, most_wait: float = MOST_WAIT) -> None:
-        self.account = Account.of(settings)
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        most_wait: float = MOST_WAIT,
+        public: str | None = None,
+    ) -> None:
+        """`public` is a server to be asked without an account, for what needs none."""
+        self._public = public is not None
+        self.account = Account("", "", public) if public is not None else Account.of(settings)
         self.requests = 0
         self.bytes = 0
         self._sessions = Sessions(settings.cache, self.account.service, self.account.handle)
@@ -79,8 +87,11 @@ class Bluesky:
         self._used: str | None = None  # a session string that is of no more use, or in use
         self._limit: Limit | None = None
 
-    def ask(self, method: str, params: Mapping[str, Any]) -> Mapping[str, Any]:
-        """The answer to one query as it came, a JSON object.
+    def ask(
+        self, method: str, params: Mapping[str, Any], *, others: bool = False
+    ) -> Mapping[str, Any]:
+        """The answer to one query as it came, a JSON object. `others`: it is about somebody else's
+        account, whose state a refusal tells.
 
         Raises RefusedError for a query that will not be answered, UnfitError when it is for the
         account, TryLaterError when a limit or the network is in the way.
@@ -100,11 +111,11 @@ class Bluesky:
                 failure = "its limit"
             except (BadRequestError, UnauthorizedError) as error:
                 refused = _refused(error)
-                about = account_refused(refused.error)
+                about = None if others or self._public else account_refused(refused.error)
                 if about is not None:
                     raise about from error
-                if refused.error not in STALE:
-                    if refused.status == 403:
+                if refused.error not in STALE or self._public:
+                    if refused.status == 403 and not self._public:
                         raise TryLaterError(
                             "Bluesky refuses requests from this address at the moment (403). "
                             "Try again later."
@@ -152,6 +163,8 @@ class Bluesky:
         return "own" if scope == "com.atproto.access" else "app"
 
     def _logged_in(self) -> Client:
+        if self._public:
+            return self._new()
         with self._sessions.held():
             kept = self._sessions.read()
             if kept is not None and kept != self._used:
