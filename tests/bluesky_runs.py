@@ -6,6 +6,7 @@ collector into the store of the environment, to be killed.
 
 from __future__ import annotations
 
+import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -80,7 +81,6 @@ def texts(store: Store) -> list[str]:
 
 
 def main() -> None:
-    """python -c ... CASE-FILE CACHE HANDLE PASSWORD SERVICE"""
-    path, cache, handle, password, service = sys.argv[1:]
-    credentials = {HANDLE: handle, PASSWORD: password, SERVICE: service}
+    """One run; standard input says for which case file, with which cache and credentials."""
+    path, cache, credentials = json.load(sys.stdin)
     run(Store.open(), [case_files.load(path)], Settings(Path(cache), credentials))
