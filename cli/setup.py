@@ -140,7 +140,10 @@ def _tried(values: Mapping[str, str]) -> str:
     """What the source says to these values, over those that are set. Raises as collectors do."""
     settings = build()
     settings = replace(settings, credentials={**settings.credentials, **values})
-    collectors.load(SEARCH)  # says so where this version has none
+    try:
+        collectors.load(SEARCH)
+    except LookupError as error:
+        raise Stop(str(error)) from error
     said: str = import_module("collectors.bluesky_search").check(settings)
     return said
 
