@@ -65,7 +65,7 @@ def pipeline(file: Path) -> list[Measured]:
     settings = ImportSettings(files=[file], taken=True)
 
     def load() -> None:
-        ingest(store, [case], archive.collect([case], None, store.known(), settings))
+        ingest(store, [case], archive.collect([case], store.known(), settings))
 
     results += [plain, measured("import --take-all", ROWS, load, against=plain)]
     again = measured("the same file again (nothing new)", ROWS, load, against=plain)

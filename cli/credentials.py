@@ -26,7 +26,11 @@ SERVICE = "AFTERSHOCK_BLUESKY_SERVICE"
 # What belongs to one login is taken from one file: a `.env` that came with somebody else's folder
 # could otherwise name a server and be sent the password that lies in the credentials file.
 TOGETHER = ((HANDLE, PASSWORD, SERVICE),)
-ALONE = ("AFTERSHOCK_JETSTREAM", "AFTERSHOCK_JETSTREAM_MONTHLY_GB")
+ALONE = (
+    "AFTERSHOCK_BLUESKY_APPVIEW",
+    "AFTERSHOCK_JETSTREAM",
+    "AFTERSHOCK_JETSTREAM_MONTHLY_GB",
+)
 NAMES = (*(name for group in TOGETHER for name in group), *ALONE)
 ENVIRONMENT = "the environment"
 

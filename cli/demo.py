@@ -49,7 +49,7 @@ def _build(case: Case, place: Path) -> None:
         building = Path(folder) / "store"
         store = Store.open(str(building), demo=True)
         settings = ImportSettings(files=[SOURCE / "posts.ndjson"])
-        ingest(store, [case], archive.collect([case], None, None, settings), ledger=False)
+        ingest(store, [case], archive.collect([case], None, settings), ledger=False)
         _ledger(store, case)
         score_store(store)
         try:

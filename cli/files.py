@@ -51,7 +51,7 @@ def import_files(
             files=files, mapping=_mapping(map_), taken=take_all, progress=moved
         )
         try:
-            units = ingest(store, chosen, archive.collect(chosen, None, store.known(), settings))
+            units = ingest(store, chosen, archive.collect(chosen, store.known(), settings))
         except ShapeError as error:
             raise Stop(str(error)) from error
     if as_json:

@@ -40,7 +40,7 @@ class Unit:
     cursor: str | None = None
     kept: int = 0
     new: int = 0
-    gone: int = 0  # records that the source marks as deleted
+    gone: int = 0  # records that the source marks as deleted, and kept ones of deleted accounts
     wiped: int = 0  # of those, kept before
     bad: int = 0
     bad_shown: list[Bad] = field(default_factory=list)
@@ -52,11 +52,13 @@ def ingest(
     cases: Sequence[Case],
     batches: Iterable[Batch],
     *,
-    cursor: str | None = None,
     ledger: bool = True,
     begun: Callable[[Unit], object] | None = None,
 ) -> list[Unit]:
     """Store every batch and return what came of each unit, in the order they were first seen.
+
+    Every post is matched with all `cases`, whichever of them its unit was read for; the ledger
+    names those of `Reading.cases`, or all.
 
     A unit's ledger row is written when the unit begins (status running), whenever it reaches a new
     cursor, and when it ends. When the collector or the store raises, the rows of the units under
@@ -65,6 +67,7 @@ def ingest(
     it begins, for whoever has to report on it even if the collector raises.
     """
     units: dict[tuple[str, str, str], Unit] = {}
+    cursors = _Cursors(store)
 
     def matched(case: Case, uris: Sequence[str]) -> set[str]:
         return store.known().matched(case.name, case.query_hash, uris)
@@ -88,24 +91,14 @@ def ingest(
     for sentence in store.set_aside():
         warn(sentence)
     here = store.incarnation()
-    gone = pl.Series("gone", [], dtype=pl.UInt64)  # hashes: a dump can name millions
+    erased = _Erased()
     try:
         for batch in batches:
-            # An older copy may come after the record that says it was deleted; in a store the wiped
-            # post would refuse it, but what was never stored nobody remembers.
-            gone = gone.append(pl.Series("gone", batch.gone, dtype=pl.String).hash())
-            if len(gone):
-                batch = replace(  # noqa: PLW2901
-                    batch, posts=batch.posts.filter(~pl.col("uri").hash().is_in(gone.implode()))
-                )
+            batch = replace(batch, posts=erased.spared(batch))  # noqa: PLW2901
             key = (batch.collector, batch.reading.source, batch.reading.unit)
             unit = units.get(key)
             if unit is None:
-                # Nothing of it is stored yet, though its first batch may be its last as well.
-                empty = Reading(batch.reading.unit, batch.reading.source, batch.reading.host)
-                unit = units[key] = Unit(
-                    uuid.uuid4().hex, batch.collector, datetime.now(UTC), cursor, empty
-                )
+                unit = units[key] = _begun(batch, cursors)
                 if begun is not None:
                     begun(unit)
                 log(unit)
@@ -115,7 +108,7 @@ def ingest(
             # What is yielded again was counted the first time, unless only now it was kept.
             unit.kept += written.new if batch.again else written.kept
             unit.new += written.new
-            unit.gone += len(batch.gone)
+            unit.gone += len(batch.gone) + written.with_account
             unit.wiped += written.gone
             unit.bad += len(batch.bad)
             unit.bad_shown += batch.bad[: BAD_SHOWN - len(unit.bad_shown)]
@@ -139,6 +132,52 @@ def ingest(
     return list(units.values())
 
 
+class _Cursors:
+    """Where the units of each collector stood before this run, asked for once."""
+
+    def __init__(self, store: Store) -> None:
+        self.store = store
+        self.found: dict[str, dict[str, str]] = {}
+
+    def of(self, collector: str, unit: str) -> str | None:
+        if collector not in self.found:
+            self.found[collector] = self.store.known().cursors(collector)
+        return self.found[collector].get(unit)
+
+
+def _begun(batch: Batch, cursors: _Cursors) -> Unit:
+    """The unit of a batch that is its first: nothing of it is stored yet, though this batch may be
+    its last as well."""
+    reading = batch.reading
+    return Unit(
+        uuid.uuid4().hex,
+        batch.collector,
+        datetime.now(UTC),
+        cursors.of(batch.collector, reading.unit),
+        Reading(reading.unit, reading.source, reading.host, cases=reading.cases),
+    )
+
+
+class _Erased:
+    """What this run was told is deleted. An older copy may come after the record that says so; in a
+    store the wiped post would refuse it, but what was never stored nobody else remembers."""
+
+    def __init__(self) -> None:
+        self.posts = pl.Series("uri", [], dtype=pl.UInt64)  # hashes: a dump can name millions
+        self.authors: set[str] = set()
+
+    def spared(self, batch: Batch) -> pl.DataFrame:
+        """The posts of a batch that are none of these, nor erased by the batch itself."""
+        self.posts = self.posts.append(pl.Series("uri", batch.gone, dtype=pl.String).hash())
+        self.authors.update(name.lower() for name in batch.deleted)  # Reddit's ignore case
+        if not (len(self.posts) or self.authors):
+            return batch.posts
+        author = pl.col("author").fill_null("").str.to_lowercase()
+        return batch.posts.filter(
+            ~pl.col("uri").hash().is_in(self.posts.implode()) & ~author.is_in(list(self.authors))
+        )
+
+
 def _sentence(error: BaseException) -> str:
     if isinstance(error, KeyboardInterrupt):
         return "Stopped by Ctrl-C."
@@ -153,7 +192,11 @@ def _row(unit: Unit, cases: Sequence[Case], *, failed: str = "") -> dict[str, An
         "collector": unit.collector,
         "source": reading.source,
         "host": reading.host or socket.gethostname(),
-        "cases": [{"case": case.name, "query_hash": case.query_hash} for case in cases],
+        "cases": [
+            {"case": case.name, "query_hash": case.query_hash}
+            for case in cases
+            if not reading.cases or case.name in reading.cases
+        ],
         "unit": reading.unit,
         "started_at": unit.started_at,
         "finished_at": None if status == "running" else datetime.now(UTC),

@@ -28,6 +28,7 @@ from cli.files import import_files
 from cli.forget import forget
 from cli.maintain import maintain
 from cli.quiet import without_panics
+from cli.recheck import recheck
 from cli.run import run
 from cli.schedule import app as schedule_app
 from cli.score import score
@@ -61,6 +62,7 @@ app.command()(dashboard)
 app.command()(demo)
 app.add_typer(case_app, name="case")
 app.add_typer(schedule_app, name="schedule")
+app.command()(recheck)
 app.command()(maintain)
 app.command()(forget)
 app.command()(backup)

@@ -56,7 +56,7 @@ class ImportSettings:
 
 
 def collect(
-    cases: Sequence[Case], cursor: str | None, known: Known | None, settings: ImportSettings
+    cases: Sequence[Case], known: Known | None, settings: ImportSettings
 ) -> Iterator[Batch]:
     """Batches of about 20,000 records of the files, in their order.
 

@@ -110,22 +110,26 @@ def _caught_up(tables: Tables, index: Index, name: str) -> Reach | None:
         return here
     if reach.covered > here.covered and tables.version(name) > here.covered:
         return None  # somebody has just written: look again
-    touched = None
+    days = None
     if reach.id == here.id and 0 <= reach.covered < here.covered:
-        touched = _touched(tables, name, reach.covered, here.covered)
+        days = touched(tables, name, reach.covered, here.covered)
     target = Reach(here.id, here.covered, reach.era)
-    portions = _portions(tables, name, touched)
-    return here if index.fill(name, target, portions, anew=touched is None) else None
+    portions = _portions(tables, name, days)
+    return here if index.fill(name, target, portions, anew=days is None) else None
 
 
-def _touched(tables: Tables, name: str, covered: int, version: int) -> set[date] | None:
-    """The days into which posts came after one version; None when the log cannot tell."""
+def touched(
+    tables: Tables, name: str, covered: int, version: int, *, edits: bool = False
+) -> set[date] | None:
+    """The days into which posts came after one version, or with `edits` in which posts were
+    changed by newer copies; None when the log cannot tell."""
     found: set[date] = set()
     for number in range(covered + 1, version + 1):
         entries = tables.entries(name, number)
         if entries is None:
             return None
-        if any(_brings_none(entry["commitInfo"]) for entry in entries if "commitInfo" in entry):
+        commits = (entry["commitInfo"] for entry in entries if "commitInfo" in entry)
+        if any(_brings_none(commit, edits=edits) for commit in commits):
             continue
         for entry in entries:
             if added := entry.get("add"):
@@ -136,11 +140,11 @@ def _touched(tables: Tables, name: str, covered: int, version: int) -> set[date]
     return found
 
 
-def _brings_none(commit: Mapping[str, object]) -> bool:
+def _brings_none(commit: Mapping[str, object], *, edits: bool) -> bool:
     metrics = commit.get("operationMetrics")
     inserted = metrics.get("num_target_rows_inserted") if isinstance(metrics, dict) else None
     return commit.get("operation") in _MOVES or (
-        commit.get("operation") == "MERGE" and inserted in {0, "0"}
+        commit.get("operation") == "MERGE" and inserted in {0, "0"} and not edits
     )
 
 

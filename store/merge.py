@@ -90,6 +90,7 @@ class Tables:
         self._snapshots: dict[str, DeltaTable] = {}
         self._versions: dict[str, int] = {}  # as last seen on an object store
         self.index: Index | None = None  # without one, looking up by key reads whole tables
+        self.commits = 0  # attempts that went through, of this object
 
     def uri(self, name: str) -> str:
         return f"{self.location}/{name}"
@@ -297,7 +298,7 @@ class Tables:
                 self._lock.check()
                 table = self.opened(name)
                 try:
-                    return attempt(table)
+                    done = attempt(table)
                 except DeltaError as error:
                     lost = isinstance(error, CommitFailedError) and not fault(error)
                     missing = "not found" in str(error) and "NoSuchBucket" not in str(error)
@@ -305,7 +306,10 @@ class Tables:
                     if not (lost or moved):
                         self._blame(error)
                         raise
-                pause(tried)
+                    pause(tried)
+                    continue
+                self.commits += 1
+                return done
         raise StoreBusy(
             f"Other writers were first {TRIES} times in a row at {self.uri(name)}. Nothing is lost:"
             " run the same command again."

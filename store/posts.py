@@ -341,6 +341,17 @@ def wipe(tables: Tables, keys: Collection[str], now: datetime) -> int:
         return _wipe(tables, there, now, wanted.lazy())
 
 
+def wipe_authors(tables: Tables, authors: Collection[str], now: datetime) -> int:
+    """Wipe all posts of these authors, whose accounts are gone for good; returns how many.
+
+    Found first and then wiped by their own keys, which alone come into the log and the journal.
+    """
+    if not authors:
+        return 0
+    wanted = pl.LazyFrame({"author": sorted(set(authors))}, schema={"author": pl.String})
+    return _wipe(tables, pl.col("state") != "gone", now, wanted, on="author")
+
+
 def hide(tables: Tables, authors: Collection[str], now: datetime) -> int:
     return _turn(tables, "live", "hidden", now, authors)
 
@@ -363,6 +374,7 @@ def _wipe(
     now: datetime,
     wanted: pl.LazyFrame | None = None,
     *,
+    on: str = "post",
     when: str = "t.state <> 'gone'",
 ) -> int:
     """Wipe posts, and the hashes of their texts from their scores.
@@ -379,7 +391,7 @@ def _wipe(
         def posts() -> pl.LazyFrame:
             rows = tables.scan("posts").filter(which)
             if wanted is not None:
-                rows = rows.join(wanted, on="post", how="semi")
+                rows = rows.join(wanted, on=on, how="semi")
             return rows.select("post", "day", "author")
 
         found = tables.read(posts)

@@ -25,6 +25,7 @@ FRAMES: dict[str, pl.Schema] = {
     "gone": KEY,  # posts
     "hidden": KEY,  # authors
     "back": KEY,
+    "deleted": KEY,
     "checks": pl.Schema(
         {name: kind for name, kind in CHECKS.items() if name not in {"day", "same_at"}}
     ),
@@ -40,11 +41,13 @@ def _none(name: str) -> Callable[[], pl.DataFrame]:
 class Written:
     """What became of a batch, in posts: those kept because they belong to a case (neither gone in
     the same batch nor blocked), of these the ones not seen before, those wiped because they are
-    gone, and those refused because they or their author are blocked."""
+    gone, by themselves or with their author's account, of these the ones that went with it, and
+    those refused because they or their author are blocked."""
 
     new: int
     kept: int
     gone: int
+    with_account: int
     blocked: int
 
 
@@ -61,6 +64,7 @@ class Prepared:
     gone: pl.DataFrame = field(default_factory=_none("gone"))
     hidden: pl.DataFrame = field(default_factory=_none("hidden"))
     back: pl.DataFrame = field(default_factory=_none("back"))
+    deleted: pl.DataFrame = field(default_factory=_none("deleted"))
     checks: pl.DataFrame = field(default_factory=_none("checks"))
     runs: pl.DataFrame = field(default_factory=_none("runs"))  # of the ledger, written last
 
@@ -98,23 +102,27 @@ def prepare(
     """Key and pseudonymise a batch. `stored` picks those rows of RAW_POST that are copies of
     stored posts: of what matches nothing, they alone are kept."""
     gone = pl.DataFrame({"uri": batch.gone}, schema={"uri": pl.String})
-    # A post that is gone in the batch that brings it is never written, not even to be wiped.
+    # A post that is gone in the batch that brings it is never written, not even to be wiped; nor is
+    # one whose author's account is.
     there = batch.posts.join(gone, on="uri", how="anti")
     belong = there.join(matches, on="uri", how="semi")
     again = stored(there.join(matches, on="uri", how="anti"))
     source = batch.reading.source
+    left = _keys(keys.author_key(source, author) for author in batch.deleted)
+    rows = posts.shape(pl.concat([belong, again]), batch.collector, keys)
     checks = batch.checks
     if checks is not None:
         checks = checks.with_columns(keys.posts(checks["uri"]).alias("post"))
     return Prepared(
         at=now,
-        posts=posts.shape(pl.concat([belong, again]), batch.collector, keys),
+        posts=rows.join(left, left_on="author", right_on="key", how="anti"),
         matches=shaped(
             matches.with_columns(keys.posts(matches["uri"]).alias("post")), FRAMES["matches"]
         ),
         gone=_keys(keys.key(uri) for uri in batch.gone),
         hidden=_keys(keys.author_key(source, author) for author in batch.hidden),
         back=_keys(keys.author_key(source, author) for author in batch.back),
+        deleted=left,
         checks=pl.DataFrame(schema=FRAMES["checks"])
         if checks is None
         else shaped(checks, FRAMES["checks"]),
@@ -131,6 +139,7 @@ def apply(tables: Tables, batch: Prepared) -> Written:
         tables, placed.join(batch.posts.select("post", "author"), on="post"), seen
     )
     wiped = posts.wipe(tables, batch.gone["key"].to_list(), batch.at)
+    with_account = posts.wipe_authors(tables, batch.deleted["key"].to_list(), batch.at)
     posts.hide(tables, batch.hidden["key"].to_list(), batch.at)
     posts.restore(tables, batch.back["key"].to_list(), batch.at)
     if batch.checks.height:
@@ -141,7 +150,8 @@ def apply(tables: Tables, batch: Prepared) -> Written:
         # What was forgotten meanwhile counts as refused; whether it was new, nobody knows any more.
         new=min(new, placed.height - len(late)),
         kept=kept.filter(~pl.col("post").is_in(late.implode())).height,
-        gone=wiped,
+        gone=wiped + with_account,
+        with_account=with_account,
         blocked=refused + len(late),
     )
 

@@ -46,10 +46,11 @@ class Recording:
         export. Other writers wait meanwhile.
 
         The record is there before the file is, and what it replaces goes after: a kill leaves a
-        record too many, never a new file that nobody remembers. (An older file in its place is then
-        named as changed, but for the posts of the new one only.) When the file cannot be put there,
-        the older record stands again. Raises StoreBusy when a post was forgotten since it was kept:
-        the file must not appear then.
+        record too many, never a new file that nobody remembers. Until then the new record names the
+        posts of the older file as well, so that after a kill in between a forget still says that
+        they are in the file that stands there. When the file cannot be put there, the older record
+        stands again. Raises StoreBusy when a post was forgotten since it was kept: the file must
+        not appear then.
         """
         with self._tables.lock():
             if self._lost():
@@ -60,14 +61,34 @@ class Recording:
             before = self._tables.read(
                 lambda: self._tables.scan("exports").filter(pl.col("path") == self.path)
             )
+            replaced = before["export"].drop_nulls().to_list()
+            older = self._only_in(replaced)
+            for part in older.iter_slices(ROWS_A_MERGE):
+                append(self._tables, part)
             upsert(self._tables, dict(row) | {"path": self.path, "export": self.export})
             try:
                 yield
             except BaseException:
-                for older in before.iter_rows(named=True):
-                    upsert(self._tables, older)
+                for standing in before.iter_rows(named=True):
+                    upsert(self._tables, standing)
                 raise
-            drop(self._tables, before["export"].drop_nulls().to_list())
+            if older.height:
+                self._tables.delete("exported", older)
+            drop(self._tables, replaced)
+
+    def _only_in(self, replaced: list[str]) -> pl.DataFrame:
+        """The posts of the older file that are not in this one, as rows of this export."""
+        if not replaced:
+            return pl.DataFrame(schema=EXPORTED)
+
+        def held(exports: list[str]) -> pl.LazyFrame:
+            rows = self._tables.scan("exported").filter(pl.col("export").is_in(exports))
+            return rows.select("post").unique()
+
+        found = self._tables.read(
+            lambda: held(replaced).join(held([self.export]), on="post", how="anti")
+        )
+        return found.select(export=pl.lit(self.export), post="post")
 
     def _lost(self) -> bool:
         """Whether posts that were kept were blocked since, or their rows taken away by a forget."""

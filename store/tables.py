@@ -23,6 +23,7 @@ from store.faults import StoreBusy, StoreMissing, StoreUnfit
 from store.forget import Forgotten
 from store.index import Index
 from store.keys import DEMO_SALT, Keys, StoreError
+from store.known import Known
 from store.location import index_path, resolved, spool_path, store_location
 from store.merge import Tables, holds
 from store.opening import check_place, make_ready, salt_of
@@ -47,41 +48,6 @@ __all__ = [
 
 ROWS_AT_ONCE = 50_000
 _WORK = ("post", "day", "source", "author", "text", "langs", "text_hash")
-
-
-class Known:
-    """What the store keeps, as collectors may ask."""
-
-    def __init__(self, tables: Tables, keys: Keys) -> None:
-        self._tables = tables
-        self._keys = keys
-
-    def has(self, uris: Sequence[str]) -> set[str]:
-        """Which of these posts are stored, in whatever state."""
-        return self._among(lambda: self._tables.scan("posts"), uris)
-
-    def matched(self, case: str, query_hash: str, uris: Sequence[str]) -> set[str]:
-        """Which of these posts belong to the case by themselves (own or taken), so that what hangs
-        on them does too."""
-        return self._among(
-            lambda: self._tables.scan("matches").filter(
-                pl.col("case") == case,
-                pl.col("query_hash") == query_hash,
-                pl.col("via").is_in(["own", "taken"]),
-            ),
-            uris,
-        )
-
-    def _among(self, rows: Callable[[], pl.LazyFrame], uris: Sequence[str]) -> set[str]:
-        if not uris:
-            return set()
-        asked = pl.DataFrame({"uri": list(dict.fromkeys(uris))}, schema={"uri": pl.String})
-        asked = asked.with_columns(self._keys.posts(asked["uri"]).alias("post"))
-        where = lookup.somewhere(self._tables, asked["post"])
-        found = self._tables.read(
-            lambda: rows().filter(where).select("post").join(asked.lazy(), on="post").select("uri")
-        )
-        return set(found["uri"])
 
 
 class Store:

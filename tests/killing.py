@@ -135,7 +135,7 @@ def do_import(store: Store, turn: int, ack: Ack) -> None:
     file.write_text("\n".join(json.dumps(line) for line in lines))
     case = case_files.get("duolingo")
     settings = ImportSettings([file], taken=True, collected_at=SEEN + timedelta(hours=turn))
-    ingest(store, [case], archive.collect([case], None, store.known(), settings))
+    ingest(store, [case], archive.collect([case], store.known(), settings))
     ack("all")
 
 

@@ -32,7 +32,7 @@ DID = "did:plc:inventedaaaaaaaaaaaaaaaa"
 
 
 def collect(*paths: Path, **changes: Any) -> list[Batch]:
-    return list(archive.collect([], None, None, ImportSettings(files=list(paths), **changes)))
+    return list(archive.collect([], None, ImportSettings(files=list(paths), **changes)))
 
 
 def posts(batches: Iterable[Batch]) -> pl.DataFrame:
@@ -820,7 +820,7 @@ def test_batches_have_a_size_and_memory_does_not_grow_with_the_file(
     def peak(count: int) -> tuple[int, list[int]]:
         path = put(tmp_path / "x", zstd(ndjson(comment(n) for n in range(count))))
         tracemalloc.start()
-        made = archive.collect([], None, None, ImportSettings([path], taken=True))
+        made = archive.collect([], None, ImportSettings([path], taken=True))
         heights = [batch.posts.height for batch in made]
         memory = tracemalloc.get_traced_memory()[1]
         tracemalloc.stop()

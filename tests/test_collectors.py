@@ -6,8 +6,16 @@ import sys
 from pathlib import Path
 
 import pytest
+from conftest import Home
 
+import cases.case as case_files
 import collectors
+from cli.ingest import ingest
+from collectors.settings import Settings
+from store.tables import Store
+
+NOTHING = Settings(cache=Path("nowhere"))
+KEY = Settings(cache=Path("nowhere"), credentials={"AFTERSHOCK_REDDIT": "a key"})
 
 MODULE = '''
 """A collector as small as one can be."""
@@ -18,11 +26,11 @@ from store.schema import Batch, Reading
 
 
 def ready(settings):
-    return None if settings == "a key" else "reddit: no key; run aftershock setup"
+    return None if settings.credentials else "reddit: no key; run aftershock setup"
 
 
-def collect(cases, cursor, known, settings):
-    start = int(cursor or 0)
+def collect(cases, known, settings):
+    start = int(known.cursors("reddit").get("r/invented", 0))
     for number in range(start, start + 2):
         raw = {"id": f"c{number}", "created_utc": 1746800000 + number, "body": "Words."}
         row = reddit_comment(raw, datetime(2025, 6, 1, tzinfo=UTC))
@@ -53,7 +61,7 @@ def test_a_collector_that_is_not_in_this_version_says_so_and_what_works_instead(
 ) -> None:
     monkeypatch.setattr(collectors, "__path__", [])
     monkeypatch.delitem(sys.modules, f"collectors.{name.replace('-', '_')}", raising=False)
-    line = collectors.ready(name)
+    line = collectors.ready(name, NOTHING)
     assert line == (
         f"{name}: not in this version; import a file instead: aftershock import FILE --case NAME"
     )
@@ -62,7 +70,7 @@ def test_a_collector_that_is_not_in_this_version_says_so_and_what_works_instead(
 
 
 def test_a_name_nobody_knows_lists_those_there_are() -> None:
-    line = collectors.ready("usenet")
+    line = collectors.ready("usenet", NOTHING)
     assert line is not None
     assert "bluesky-stream, bluesky-search, reddit" in line
     assert "\n" not in line
@@ -72,18 +80,23 @@ def test_a_name_nobody_knows_lists_those_there_are() -> None:
 
 @pytest.mark.usefixtures("reddit")
 def test_a_module_of_the_right_name_is_a_collector_and_speaks_for_itself() -> None:
-    assert collectors.ready("reddit") == "reddit: no key; run aftershock setup"
-    assert collectors.ready("reddit", "a key") is None
-    batches = list(collectors.load("reddit").collect([], "5", None, "a key"))
-    assert [batch.cursor for batch in batches] == ["6", "7"]
-    assert [batch.posts["uri"].to_list() for batch in batches] == [
-        ["reddit:t1_c5"],
-        ["reddit:t1_c6"],
-    ]
-    assert [batch.reading.items for batch in batches] == [1, 2]
+    assert collectors.ready("reddit", NOTHING) == "reddit: no key; run aftershock setup"
+    assert collectors.ready("reddit", KEY) is None
+
+
+@pytest.mark.usefixtures("reddit")
+def test_a_collector_goes_on_where_its_unit_stood(home: Home) -> None:
+    store = Store.open()
+    cases = [case_files.get("soundcloud")]
+    for expected in (["1", "2"], ["3", "4"]):
+        batches = list(collectors.load("reddit").collect(cases, store.known(), KEY))
+        assert [batch.cursor for batch in batches] == expected
+        ingest(store, cases, batches)
+    runs = store.scan("runs").sort("started_at").collect()
+    assert runs.select("cursor_before", "cursor_after").rows() == [(None, "2"), ("2", "4")]
 
 
 def test_a_broken_module_is_an_error_and_not_an_absent_collector(reddit: Path) -> None:
     reddit.write_text("import a_module_that_nobody_has\n")
     with pytest.raises(ModuleNotFoundError, match="a_module_that_nobody_has"):
-        collectors.ready("reddit")
+        collectors.ready("reddit", NOTHING)

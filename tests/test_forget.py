@@ -376,6 +376,38 @@ def test_an_export_that_was_under_way_while_its_post_was_forgotten_is_not_put_in
     assert not path.exists()
 
 
+REPLACING = """
+import os, signal, sys
+import polars as pl
+from store.tables import Store
+export = Store.open().begin_export(sys.argv[1])
+export.keep(pl.Series([sys.argv[2]]))
+with export.placing({"rows": 1, "sha256": "not there yet"}):
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def test_an_older_file_whose_replacement_was_killed_is_still_named_for_its_own_posts(
+    filled, aftershock
+) -> None:
+    path = filled.exports / "posts.csv"
+    before = path.read_bytes()
+    command = [sys.executable, "-c", REPLACING, path, "ab" * 16]
+    assert subprocess.run(command, check=False).returncode == -signal.SIGKILL
+    ended = aftershock("forget", "u/PlantedWriter", "--yes")
+    assert f"{path}" in ended.err
+    assert "2 posts" in ended.err
+    assert path.read_bytes() == before
+
+    export: Recording = filled.store.begin_export(path)
+    export.keep(pl.Series(["ab" * 16]))
+    with export.placing({"rows": 1, "sha256": "there"}):
+        path.write_text("invented")
+    recorded = filled.store.scan("exports").filter(pl.col("path") == str(path))
+    held = filled.store.scan("exported").join(recorded, on="export", how="semi").collect()
+    assert held["post"].to_list() == ["ab" * 16]
+
+
 WORK = """
 import sys
 from cli.main import main

@@ -53,7 +53,7 @@ def place(tmp_path: Path) -> str:
 @pytest.fixture
 def held(place: str, monkeypatch: pytest.MonkeyPatch):
     """Another process holds the store's lock, for longer than anybody waits."""
-    write(Store.open(place, salt=SALT), raw("old"))
+    write(Store.open(place, salt=SALT), *OLD)
     monkeypatch.setattr(store.lock, "LOCK_SECONDS", 0.2)
     with process(HOLDER, place) as holder:
         assert holder.stdout.readline() == "held\n"
@@ -74,8 +74,10 @@ def rows(opened: Store) -> list[list[tuple[object, ...]]]:
     ]
 
 
+OLD = (raw("old"), raw("older", author="leaver"))
 FULL = {
     "gone": ("reddit:t3_old",),
+    "deleted": ("leaver",),
     "hidden": ("writerb",),
     "back": ("writernobody",),
 }
@@ -110,23 +112,23 @@ def test_a_batch_that_finds_the_store_locked_is_stored_by_the_next_run(
     assert stat.S_IMODE(file.parent.stat().st_mode) == 0o700
     # Words and links are what a store holds; nobody's name is.
     assert traces(file.parent, ["Words in waiting", "t3_a"]).keys() == {"Words in waiting", "t3_a"}
-    assert traces(file.parent, ["writera", "writerb", "writernobody"]) == {}
+    assert traces(file.parent, ["writera", "writerb", "writernobody", "leaver"]) == {}
     held.stdin.close()
     assert held.wait(60) == 0
     assert opened.drain() == 1
     assert waiting(place) == []
     never = Store.open(str(tmp_path / "never"), salt=SALT)
-    write(never, raw("old"))
+    write(never, *OLD)
     never.write(*full_batch())
     # A wiped author's new id is random.
-    assert [len(part) for part in rows(opened)] == [4, 4, 3]
+    assert [len(part) for part in rows(opened)] == [5, 5, 3]
     for table in ("posts", "matches", "checks"):
         left, right = (
             stored(one, table).drop("state_at", strict=False).sort("post")
             for one in (opened, never)
         )
         if table == "posts":
-            assert left.filter(state="gone").height == 1
+            assert left.filter(state="gone").height == 2
             left, right = (one.filter(pl.col("state") != "gone") for one in (left, right))
         assert left.equals(right)
 
@@ -281,6 +283,23 @@ def test_a_batch_applied_twice_or_by_two_at_once_is_stored_once(place: str) -> N
         (spool.folder / name).write_bytes(data)
     assert opened.drain() == 4
     assert rows(opened) == first
+
+
+def test_a_batch_that_an_earlier_version_left_waiting_is_stored(place: str) -> None:
+    opened = Store.open(place, salt=SALT)
+    spool = spooled(opened, raw("a"))
+    (path,) = spool.waiting()
+    pl.read_parquet(path).drop("deleted").write_parquet(path)
+    assert opened.drain() == 1
+    assert stored(opened)["uri"].to_list() == ["reddit:t3_a"]
+
+
+def test_an_account_deleted_while_its_posts_wait_leaves_none_of_them(place: str) -> None:
+    opened = Store.open(place, salt=SALT)
+    spooled(opened, raw("a", author="Leaver", text="taken back"))
+    assert opened.write(batch(deleted=("Leaver",)), matches(frame([]))).gone == 1
+    opened.maintain(purge=True)
+    assert traces(place, ["taken back", opened.author_key("reddit", "Leaver")]) == {}
 
 
 def test_what_waited_never_overrides_what_came_later(place: str) -> None:

@@ -26,6 +26,7 @@ from storing import (
     write,
 )
 
+from store.erasures import siblings
 from store.merge import arrow
 from store.schema import SCORES
 from store.tables import Store
@@ -93,6 +94,33 @@ def test_a_deleted_post_leaves_no_trace_on_disk_after_a_purge(store: Store) -> N
     # Gone from sight, still counted.
     assert store.key(SECRET["uri"]) in set(store.scored().collect()["post"])
     assert store.key(SECRET["uri"]) in set(stored(store, "matches")["post"])
+
+
+def test_a_deleted_account_leaves_no_trace_of_any_of_its_posts(store: Store) -> None:
+    more = [SECRET | {"uri": f"reddit:t3_9plantedmore{n}"} for n in range(2)]
+    write(store, *more)
+    write(store, hidden=("PlantedWriter",))  # as an account mostly is before it goes for good
+    written = write(store, deleted=("PlantedWriter", "stranger"))
+    assert (written.gone, written.with_account) == (3, 3)
+    gone = stored(store).filter(state="gone")
+    assert gone.height == 3
+    assert gone["author"].n_unique() == 1  # one voice still
+    assert stored(store).filter(state="live").height == 40
+    # On record, so that a restored backup does not bring them back.
+    journal = "".join(file.read_text() for file in siblings(store._tables.journal))
+    assert all(store.key(row["uri"]) in journal for row in [SECRET, *more])
+    store.maintain(purge=True)
+    assert traces(store.location, [*tokens(store), store.text_hash(f"{TEXT} edited")]) == {}
+    # A copy that somebody else kept, and an account that is said to be back, change nothing.
+    write(store, SECRET | {"collected_at": SEEN + timedelta(days=9)}, back=("PlantedWriter",))
+    assert stored(store).filter(state="gone").height == 3
+    assert store.key(SECRET["uri"]) in set(store.scored().collect()["post"])
+
+
+def test_posts_that_come_with_the_deletion_of_their_account_are_not_stored(store: Store) -> None:
+    brought = (raw("brought", author="Plantedwriter"), raw("other"))
+    write(store, *brought, deleted=("PlantedWriter",))
+    assert store.known().has(["reddit:t3_brought", "reddit:t3_other"]) == {"reddit:t3_other"}
 
 
 def test_a_forgotten_author_leaves_no_trace_but_the_blocked_keys(store: Store) -> None:
