@@ -52,8 +52,9 @@ def talk(plans: Planned, answers: Sequence[tuple[str, str]], *words: str) -> Tal
         with suppress(OSError):  # Linux says EIO when the other end is closed
             while select.select([ours], [], [], 120)[0] and (piece := os.read(ours, 4096)):
                 shown += piece.decode()
-                # The blank comes last, once a password is no longer echoed.
-                if waiting and waiting[0][0] in shown[seen:] and shown.endswith(": "):
+                # After a question for a password comes a blank, once nothing is echoed any more.
+                ends = shown if waiting and waiting[0][0] == SECOND else f"{shown.rstrip()} "
+                if waiting and waiting[0][0] in shown[seen:] and ends.endswith(": "):
                     seen = len(shown)
                     os.write(ours, waiting.pop(0)[1].encode() + b"\n")
         os.close(ours)
