@@ -231,6 +231,8 @@ def test_run_with_an_empty_store_serves_the_demo_and_ends_cleanly(home) -> None:
                 said.append(line)
                 if "Ctrl-C" in line:
                     break
+            # No network (the settings name a port that refuses): a sentence, and on it goes.
+            assert any("Bluesky's stream cannot be read" in line for line in said)
             assert any("invented posts" in line for line in said)
             assert any(f"http://127.0.0.1:{port}" in line for line in said)
             answer(port)
