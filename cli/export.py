@@ -135,7 +135,9 @@ def series(
         )
     )
     runs = store.read(lambda: store.scan("runs"))
-    spans = coverage.spans(runs, case=chosen.name, query_hash=chosen.query_hash)
+    spans = coverage.spans(
+        runs, case=chosen.name, query_hash=chosen.query_hash, asked=coverage.asked(chosen)
+    )
     frame = series_table(
         cells,
         spans,
@@ -200,7 +202,9 @@ def _manifest(
     share: bool,
 ) -> dict[str, Any]:
     runs = store.read(lambda: store.scan("runs"))
-    spans = coverage.spans(runs, case=case.name, query_hash=case.query_hash)
+    spans = coverage.spans(
+        runs, case=case.name, query_hash=case.query_hash, asked=coverage.asked(case)
+    )
     matches = store.read(
         lambda: (
             store.scan("matches")

@@ -184,7 +184,9 @@ def spans(about: Subject) -> pl.DataFrame:
     """What the ledger says was read for a case: `analysis.coverage.spans`."""
     here = store()
     runs = here.read(lambda: here.scan("runs"))
-    return coverage.spans(runs, case=about.case, query_hash=about.query_hash)
+    case = cases().get(about.case)
+    asked = coverage.asked(case) if case is not None else {}
+    return coverage.spans(runs, case=about.case, query_hash=about.query_hash, asked=asked)
 
 
 def sources(about: Subject) -> tuple[str, ...]:
