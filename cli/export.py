@@ -21,6 +21,7 @@ from analysis.vader import SCORER
 from cases.case import Case
 from cli.console import CONFIGURATION, Stop, say, say_json, warn
 from cli.demo import open_demo
+from cli.times import instant
 from store import export as files
 from store.tables import Store
 
@@ -60,24 +61,6 @@ Sources = Annotated[list[Source] | None, typer.Option("--source", help="Only thi
 Langs = Annotated[list[str] | None, typer.Option("--lang", help="Only this detected language.")]
 Json = Annotated[bool, typer.Option("--json", help="Say what was written as JSON.")]
 Demo = Annotated[bool, typer.Option("--demo", help="From the demo's invented posts.")]
-
-
-def instant(text: str | None, name: str) -> datetime | None:
-    """A date or ISO time as a UTC instant. Stop with what was expected when it is neither."""
-    if text is None:
-        return None
-    try:
-        value = datetime.fromisoformat(text)
-    except ValueError:
-        raise Stop(
-            f"{name} {text}: expected a day such as 2025-05-01 or a time such as "
-            "2025-05-01T12:00Z.",
-            CONFIGURATION,
-        ) from None
-    try:
-        return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
-    except OverflowError:
-        raise Stop(f"{name} {text}: no such time in UTC.", CONFIGURATION) from None
 
 
 @app.command()

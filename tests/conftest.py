@@ -13,6 +13,8 @@ from typing import Any
 import pytest
 from testbeds.s3 import Bed, serving
 
+from cli.credentials import NAMES
+
 
 @dataclass
 class Home:
@@ -33,6 +35,12 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Home:
     monkeypatch.setenv("AFTERSHOCK_SALT", str(home.salt))
     monkeypatch.setenv("AFTERSHOCK_CASES", str(home.cases))
     monkeypatch.delenv("AFTERSHOCK_DEMO", raising=False)
+    # No test meets this machine's own logins, and none a real source: nothing listens on port 1.
+    for name in NAMES:
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("AFTERSHOCK_CREDENTIALS", str(tmp_path / "credentials"))
+    monkeypatch.setenv("AFTERSHOCK_JETSTREAM", "ws://127.0.0.1:1")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     return home
 
 
