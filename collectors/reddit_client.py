@@ -99,6 +99,10 @@ class Client:
         """Requests that Reddit still allows in this window, as it said last."""
         return self._limiter.remaining
 
+    def now(self) -> datetime:
+        """The time by which everything in this run is dated and due, UTC."""
+        return datetime.now(UTC)
+
     def get(self, path: str, **params: str | int) -> Any:
         """What Reddit says under this path. Raises RefusedError or BudgetSpentError."""
         return self._ask("GET", path, params, None)

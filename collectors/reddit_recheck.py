@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import TYPE_CHECKING
 
 from collectors.errors import CollectorError
@@ -48,7 +48,7 @@ def collect(known: Known, settings: Settings, *, many_gone: bool = False) -> Ite
 
 
 def _batches(client: Client, unit: Unit, known: Known, *, many_gone: bool) -> Iterator[Batch]:
-    started = datetime.now(UTC)
+    started = client.now()
     done: set[int] = set()
     asked = absent = 0
     while due := _due(client, known, started, done):

@@ -7,7 +7,7 @@ PRAW's streams, which miss posts beyond 100 between two looks. Comments are not 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from collectors.reddit_client import BudgetSpentError, Client
@@ -84,7 +84,7 @@ class Sweep:
                 raise
 
     def _pages(self) -> Iterator[Batch]:
-        began = datetime.now(UTC).timestamp()
+        began = self.client.now().timestamp()
         cut = self._cut()
         after: str | None = None
         aside: tuple[str, int] | None = None  # where to go on if the place of the cut is gone

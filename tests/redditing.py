@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -13,6 +13,7 @@ import polars as pl
 import prawcore.rate_limit
 import prawcore.sessions
 import pytest
+from conftest import Home
 from storing import stored
 from testbeds.reddit.sim import AGENT, KEY, SECRET, SimReddit, Thing
 
@@ -21,6 +22,7 @@ import collectors.reddit_client
 from cases.case import Case
 from cli.ingest import Unit, ingest
 from collectors import reddit, reddit_recheck
+from collectors.reddit_client import Client
 from collectors.settings import Settings
 from store.tables import Store
 
@@ -99,16 +101,36 @@ def truth(*things: Thing) -> dict[str, str]:
     }
 
 
-@contextmanager
-def sleepless(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[float]]:
+Passing = Callable[[timedelta], None]  # lets so much time pass, for the collector
+
+
+@pytest.fixture
+def store(home: Home) -> Store:
+    """An empty store in the home of the test."""
+    return Store.open()
+
+
+@pytest.fixture
+def passes(monkeypatch: pytest.MonkeyPatch) -> Passing:
+    ahead = timedelta()
+
+    def passing(time: timedelta) -> None:
+        nonlocal ahead
+        ahead += time
+
+    monkeypatch.setattr(Client, "now", lambda _: datetime.now(UTC) + ahead)
+    return passing
+
+
+@pytest.fixture
+def slept(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     """Nobody waits: prawcore between two tries, its limiter, and the client. Gives what they would
     have waited. Their names are replaced, never time.sleep itself, which the server needs."""
-    slept: list[float] = []
+    waits: list[float] = []
     clock = SimpleNamespace(
-        sleep=slept.append, monotonic=time.monotonic, monotonic_ns=time.monotonic_ns
+        sleep=waits.append, monotonic=time.monotonic, monotonic_ns=time.monotonic_ns
     )
-    with monkeypatch.context() as patch:
-        patch.setattr(prawcore.sessions, "time", clock)
-        patch.setattr(prawcore.rate_limit, "time", clock)
-        patch.setattr(collectors.reddit_client, "pause", slept.append)
-        yield slept
+    monkeypatch.setattr(prawcore.sessions, "time", clock)
+    monkeypatch.setattr(prawcore.rate_limit, "time", clock)
+    monkeypatch.setattr(collectors.reddit_client, "pause", waits.append)
+    return waits

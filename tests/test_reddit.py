@@ -9,29 +9,20 @@ from typing import Any
 
 import pytest
 from conftest import Home
-from redditing import case, collect, held, ledger, settings, sleepless, truth
+from redditing import case, collect, held, ledger, settings, truth
 from storing import stored
 from testbeds.reddit.sim import APART, DAY, START, SimReddit, Thing, base36, comment, post
 
 from analysis import coverage
-from collectors import reddit
+from collectors import reddit, reddit_search
 from collectors.errors import TryLaterError, UnfitError
 from collectors.settings import Step
 from store.tables import Store
 
+pytest_plugins = ["redditing"]
+
 UNIT = "r/inventedmusic"
 NOW = datetime.now(UTC)
-
-
-@pytest.fixture
-def store(home: Home) -> Store:
-    return Store.open()
-
-
-@pytest.fixture
-def slept(monkeypatch: pytest.MonkeyPatch) -> Any:
-    with sleepless(monkeypatch) as slept:
-        yield slept
 
 
 def posts(*numbers: int, **changes: Any) -> list[Thing]:
@@ -116,7 +107,8 @@ def test_more_new_posts_than_reddit_lists_are_a_gap_from_the_last_run_on(
     with SimReddit(posts(1)) as sim:
         how = settings(sim, home.folder)
         collect(store, [mine], how)
-        sim.posts += [one | {"title": "Another subject"} for one in fresh(1100)]
+        gone_by = [time.time() - 6 * n for n in range(1100)]
+        sim.posts += [post(7000 - n, created=at, title="x") for n, at in enumerate(gone_by)]
         collect(store, [mine], how)
         sim.posts += posts(8500, created=time.time() + 1)
         collect(store, [mine], how)
@@ -375,7 +367,7 @@ def test_a_case_that_asks_reddit_for_nothing_asks_reddit_nothing(home: Home, sto
 
 def test_a_phrase_is_searched_in_every_order_and_claims_no_time(home: Home, store: Store) -> None:
     mine = case(home.cases, subreddits=(), search=("SoundCloud terms",))
-    elsewhere = [post(n, community=f"elsewhere{n % 3}") for n in range(110)]
+    elsewhere = [post(n, community=f"elsewhere{n % 3}") for n in range(3)]
     with SimReddit(elsewhere) as sim:
         how = settings(sim, home.folder)
         collect(store, [mine], how)
@@ -399,18 +391,18 @@ AGAIN = ("day", "week", "month", "year", "all")
 
 
 def test_a_search_that_the_budget_cuts_off_goes_on_with_the_orders_that_are_left(
-    home: Home, store: Store
+    home: Home, store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(reddit_search, "GRID", reddit_search.GRID[:5])
     mine = case(home.cases, subreddits=(), search=("SoundCloud terms",))
     with SimReddit(posts(1, 2)) as sim:
-        asked: list[tuple[str, str]] = []
-        for _ in range(5):
-            collect(store, [mine], settings(sim, home.folder, budget=6))
+        for _ in range(3):
+            collect(store, [mine], settings(sim, home.folder, budget=5))
         asked = [(one.query["sort"], one.query["t"]) for one in sim.log if "search" in one.path]
         others = [one for one in asked if one[0] != "new"]
-        assert len(others) == len(set(others)) == 15
-    assert ledger(store)["status"].to_list()[0] == "partial"
-    assert ledger(store)["status"].to_list()[-1] == "done"
+        assert len(others) == len(set(others)) == 5
+    status = ledger(store).filter(unit="search: SoundCloud terms")["status"].to_list()
+    assert (status[0], status[-1]) == ("partial", "done")
 
 
 # What the fields mean

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from redditing import settings, sleepless
+from redditing import settings
 from testbeds.reddit.serving import BLOCKED
 from testbeds.reddit.sim import KEY, SECRET, SimReddit, post
 
@@ -24,13 +24,9 @@ from collectors.reddit_listing import page
 from collectors.reddit_refusals import RefusedError
 from collectors.settings import Settings
 
+pytest_plugins = ["redditing"]
+
 NEW = "r/inventedmusic/new"
-
-
-@pytest.fixture
-def slept(monkeypatch: pytest.MonkeyPatch) -> Any:
-    with sleepless(monkeypatch) as slept:
-        yield slept
 
 
 def asked(client: Client) -> int:

@@ -7,26 +7,16 @@ from typing import Any
 
 import pytest
 from conftest import Home
-from redditing import case, collect, held, ledger, recheck, settings, sleepless, truth
+from redditing import Passing, case, collect, held, ledger, recheck, settings, truth
 from searching import traces
 from storing import stored
-from test_reddit_threads import shift
 from testbeds.reddit.sim import SimReddit, Thing, comment, post
 
 from collectors.errors import CollectorError, TryLaterError
 from collectors.reddit_again import MISSED
 from store.tables import Store
 
-
-@pytest.fixture
-def store(home: Home) -> Store:
-    return Store.open()
-
-
-@pytest.fixture
-def slept(monkeypatch: pytest.MonkeyPatch) -> Any:
-    with sleepless(monkeypatch) as slept:
-        yield slept
+pytest_plugins = ["redditing"]
 
 
 def links(count: int) -> list[Thing]:
@@ -39,7 +29,7 @@ def state(store: Store) -> dict[str, str]:
 
 
 def test_what_is_deleted_or_removed_or_has_lost_its_author_leaves_every_file(
-    home: Home, store: Store
+    home: Home, store: Store, passes: Passing
 ) -> None:
     mine = case(home.cases)
     with SimReddit(links(6)) as sim:
@@ -47,14 +37,14 @@ def test_what_is_deleted_or_removed_or_has_lost_its_author_leaves_every_file(
         sim.comments = [comment(n, sim.posts[5], body=f"quux9{n}end") for n in range(2)]
         how = settings(sim, home.folder)
         collect(store, [mine], how)
-        shift(store, MISSED)
+        passes(MISSED)
         leaving = [*sim.posts[:3], sim.comments[0]]
         words = ["quux0end", "quux1end", "quux2end", "quux90end"]
         for one, how_so in zip(
             leaving, ("deleted", "moderator", "account", "deleted"), strict=True
         ):
             sim.delete(one, how_so)
-        shift(store, 24 * MISSED)
+        passes(24 * MISSED)
         unit = recheck(store, [mine], how)
         assert (unit.gone, unit.wiped) == (4, 4)
         assert held(store) == truth(*sim.posts[3:], sim.comments[1])
@@ -65,7 +55,7 @@ def test_what_is_deleted_or_removed_or_has_lost_its_author_leaves_every_file(
 
 
 def test_an_id_that_is_left_out_once_is_asked_about_again_and_then_gone(
-    home: Home, store: Store
+    home: Home, store: Store, passes: Passing
 ) -> None:
     mine = case(home.cases)
     with SimReddit(links(4)) as sim:
@@ -73,35 +63,37 @@ def test_an_id_that_is_left_out_once_is_asked_about_again_and_then_gone(
         collect(store, [mine], how)
         all_of_them = list(sim.posts)
         sim.purge(sim.posts[0], sim.posts[1])
-        shift(store, 24 * MISSED)
+        passes(24 * MISSED)
         assert recheck(store, [mine], how).gone == 0
         assert recheck(store, [mine], how).gone == 0  # not within five hours
         sim.posts.append(all_of_them[0])  # Reddit had only lost it for a moment
-        shift(store, MISSED)
+        passes(MISSED)
         assert recheck(store, [mine], how).gone == 1
         assert held(store) == truth(all_of_them[0], *all_of_them[2:])
 
 
-def test_when_most_of_it_is_left_out_at_once_nothing_is_wiped(home: Home, store: Store) -> None:
+def test_when_most_of_it_is_left_out_at_once_nothing_is_wiped(
+    home: Home, store: Store, passes: Passing
+) -> None:
     mine = case(home.cases)
     with SimReddit(links(30)) as sim:
         how = settings(sim, home.folder)
         collect(store, [mine], how)
         sim.purge(*sim.posts[:20])
         for _ in range(2):
-            shift(store, 24 * MISSED)
+            passes(24 * MISSED)
             with pytest.raises(CollectorError, match="--many-gone"):
                 recheck(store, [mine], how)
         assert len(held(store)) == 30
         assert "failed" in ledger(store)["status"].to_list()
         recheck(store, [mine], how, many_gone=True)
-        shift(store, MISSED)
+        passes(MISSED)
         recheck(store, [mine], how, many_gone=True)
         assert held(store) == truth(*sim.posts)
 
 
 def test_an_edit_changes_the_words_and_is_scored_again(
-    home: Home, store: Store, aftershock: Any
+    home: Home, store: Store, aftershock: Any, passes: Passing
 ) -> None:
     mine = case(home.cases)
     with SimReddit(links(2)) as sim:
@@ -113,7 +105,7 @@ def test_an_edit_changes_the_words_and_is_scored_again(
         # No longer about the case: the words that are kept are the ones that stand there all the
         # same, since the old ones may be what its author wanted to take back.
         sim.posts[1] |= {"title": "Nothing of it", "selftext": "Sorry.", "edited": time.time()}
-        shift(store, 24 * MISSED)
+        passes(24 * MISSED)
         recheck(store, [mine], how)
         assert held(store) == truth(*sim.posts)
         assert aftershock("score").code == 0
@@ -127,14 +119,16 @@ def compounds(store: Store) -> dict[str, float]:
     return dict(scores.select("uri", "compound").iter_rows())
 
 
-def test_everything_kept_is_asked_about_once_a_day_in_hundreds(home: Home, store: Store) -> None:
+def test_everything_kept_is_asked_about_once_a_day_in_hundreds(
+    home: Home, store: Store, passes: Passing
+) -> None:
     mine = case(home.cases)
     with SimReddit(links(120)) as sim:
         how = settings(sim, home.folder)
         collect(store, [mine], how)
         sim.log.clear()
         assert recheck(store, [mine], how).reading.items == 0  # the collector has just seen it
-        shift(store, 24 * MISSED)
+        passes(24 * MISSED)
         sim.log.clear()
         unit = recheck(store, [mine], how)
         assert (unit.reading.items, sim.asked("/api/info")) == (120, 2)
@@ -148,14 +142,14 @@ def test_everything_kept_is_asked_about_once_a_day_in_hundreds(home: Home, store
 
 
 def test_a_recheck_that_is_cut_off_goes_on_where_it_was(
-    home: Home, store: Store, slept: list[float]
+    home: Home, store: Store, slept: list[float], passes: Passing
 ) -> None:
     mine = case(home.cases)
     with SimReddit(links(230)) as sim:
         collect(store, [mine], settings(sim, home.folder))
         for one in sim.posts[::50]:
             sim.delete(one)
-        shift(store, 24 * MISSED)
+        passes(24 * MISSED)
         sim.log.clear()
         first = recheck(store, [mine], settings(sim, home.folder, budget=2))
         assert (first.reading.status, sim.asked("/api/info")) == ("partial", 1)

@@ -7,13 +7,12 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-import polars as pl
 import pytest
 from conftest import Home
 from hypothesis import given
 from hypothesis import settings as hypothesis
 from hypothesis import strategies as st
-from redditing import case, collect, held, ledger, settings, sleepless, truth
+from redditing import Passing, case, collect, held, ledger, settings, truth
 from storing import stored
 from testbeds.reddit.sim import SimReddit, Thing, comment, post
 
@@ -23,18 +22,9 @@ from collectors.reddit_client import Client
 from collectors.reddit_threads import Thread, read
 from store.tables import Store
 
+pytest_plugins = ["redditing"]
+
 UNIT = "threads: mine"
-
-
-@pytest.fixture
-def store(home: Home) -> Store:
-    return Store.open()
-
-
-@pytest.fixture
-def slept(monkeypatch: pytest.MonkeyPatch) -> Any:
-    with sleepless(monkeypatch) as slept:
-        yield slept
 
 
 def grown(link: Thing, wide: int, deep: int = 0) -> list[Thing]:
@@ -117,7 +107,7 @@ def test_read_and_counted_is_all_there_is(
             "kind": "t1",
             "data": {"id": "a1", "body": "x", "created_utc": 1.7e9, "replies": {"a": 1}},
         },
-        {"kind": "more", "data": {"children": "a,b", "count": "many"}},
+        {"kind": "more", "data": {"children": "a,b", "count": "many", "parent_id": None}},
         {"kind": "t9", "data": {"id": "a1"}},
     ],
 )
@@ -204,7 +194,9 @@ def test_a_thread_that_the_budget_left_over_is_read_by_the_next_run(
         assert held(store) == truth(*links, *comments)
 
 
-def test_a_thread_is_read_again_at_each_step_of_the_ladder(home: Home, store: Store) -> None:
+def test_a_thread_is_read_again_at_each_step_of_the_ladder(
+    home: Home, store: Store, passes: Passing
+) -> None:
     mine = case(home.cases)
     links = [post(n, created=time.time() - 2 * 86_400 - n) for n in range(2)]
     links[0]["num_comments"] = 1
@@ -212,7 +204,7 @@ def test_a_thread_is_read_again_at_each_step_of_the_ladder(home: Home, store: St
         how = settings(sim, home.folder)
         collect(store, [mine], how)
         # Three days after it was written: two more comments, an edit, and another score.
-        shift(store, timedelta(days=1, hours=2))
+        passes(timedelta(days=1, hours=2))
         sim.comments += [comment(2, links[0]), comment(3, links[0])]
         links[0] |= {"num_comments": 3, "score": 77}
         links[1] |= {"selftext": "Edited.", "edited": time.time()}
@@ -224,19 +216,6 @@ def test_a_thread_is_read_again_at_each_step_of_the_ladder(home: Home, store: St
     likes = dict(checks.select("uri", "likes").iter_rows())
     assert likes[f"reddit:{links[0]['name']}"] == 77
     assert dict(checks.select("uri", "likes_48h").iter_rows())[f"reddit:{links[0]['name']}"] == 0
-
-
-def shift(store: Store, by: timedelta) -> None:
-    """Let so much time pass for what is kept: everything that was noted is that much longer ago."""
-    back = [pl.col(name) - by for name in ("checked_at", "next_at")]
-    checks = stored(store, "checks").with_columns(back)
-    posts = stored(store).with_columns(pl.col("at", "created_at", "first_seen_at") - by)
-    tables = store._tables
-    rows = {"checks": checks, "posts": posts}
-    for name, frame in rows.items():
-        keys = frame.select("post", "day")
-        tables.delete(name, keys)
-        tables.merge(name, frame, updates={column: f"s.{column}" for column in frame.columns})
 
 
 # When a post is due again
