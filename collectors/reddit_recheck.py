@@ -60,12 +60,14 @@ def _batches(client: Client, unit: Unit, known: Known, *, many_gone: bool) -> It
             asked += sum(not row["misses"] for row in rows)
             absent += answer.lost
             if asked >= FEWEST and absent > MOST_ABSENT * asked and not many_gone:
-                raise CollectorError(
+                sentence = (
                     f"Reddit shows no longer what it showed: {absent:,} of {asked:,} posts are"
                     " absent at once. That looks like a fault of Reddit, so no post was wiped for"
                     " it. Try again tomorrow; if it is right that so many are gone, run:"
                     " aftershock recheck --source reddit --many-gone"
                 )
+                yield unit.batch(status="failed", stop_reason="most is absent", error=sentence)
+                raise CollectorError(sentence)
             yield replace(unit.batch(answer.found, checks=frame(answer.checks)), again=True)
     yield unit.batch(status="done", stop_reason="asked about everything that was due")
 

@@ -180,8 +180,11 @@ def read(client: Client, name: str, place: str, thread: Thread) -> None:
     thread.found.take(listing(answer[0])[0], asked, place)
     seen: set[str] = set()
     stubs = _walk(listing(answer[1])[0], asked, place, thread.found, seen)
+    blind: list[_Stub] = []  # what says neither what it stands for nor where
     try:
         for _ in range(MORE):
+            blind += [stub for stub in stubs if stub.blind]
+            stubs = [stub for stub in stubs if not stub.blind]
             if not stubs:
                 return
             stubs.sort(key=lambda stub: stub.count)
@@ -206,7 +209,7 @@ def read(client: Client, name: str, place: str, thread: Thread) -> None:
         thread.found.bad.append(Bad(place, f"part of a thread: {error}"))
         stubs.append(stub)
     finally:
-        thread.unread = sum(max(stub.count, 1) for stub in stubs)
+        thread.unread = sum(max(stub.count, 1) for stub in (*stubs, *blind))
 
 
 @dataclass
@@ -216,6 +219,10 @@ class _Stub:
     count: int
     children: list[str]
     parent: str
+
+    @property
+    def blind(self) -> bool:
+        return not self.children and not self.parent.startswith("t1_")
 
 
 def _walk(

@@ -2,27 +2,19 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import polars as pl
-import prawcore.rate_limit
-import prawcore.sessions
-import pytest
-from conftest import Home
 from storing import stored
 from testbeds.reddit.sim import AGENT, KEY, SECRET, SimReddit, Thing
 
 import cases.case as case_files
-import collectors.reddit_client
 from cases.case import Case
 from cli.ingest import Unit, ingest
 from collectors import reddit, reddit_recheck
-from collectors.reddit_client import Client
 from collectors.settings import Settings
 from store.tables import Store
 
@@ -102,35 +94,3 @@ def truth(*things: Thing) -> dict[str, str]:
 
 
 Passing = Callable[[timedelta], None]  # lets so much time pass, for the collector
-
-
-@pytest.fixture
-def store(home: Home) -> Store:
-    """An empty store in the home of the test."""
-    return Store.open()
-
-
-@pytest.fixture
-def passes(monkeypatch: pytest.MonkeyPatch) -> Passing:
-    ahead = timedelta()
-
-    def passing(time: timedelta) -> None:
-        nonlocal ahead
-        ahead += time
-
-    monkeypatch.setattr(Client, "now", lambda _: datetime.now(UTC) + ahead)
-    return passing
-
-
-@pytest.fixture
-def slept(monkeypatch: pytest.MonkeyPatch) -> list[float]:
-    """Nobody waits: prawcore between two tries, its limiter, and the client. Gives what they would
-    have waited. Their names are replaced, never time.sleep itself, which the server needs."""
-    waits: list[float] = []
-    clock = SimpleNamespace(
-        sleep=waits.append, monotonic=time.monotonic, monotonic_ns=time.monotonic_ns
-    )
-    monkeypatch.setattr(prawcore.sessions, "time", clock)
-    monkeypatch.setattr(prawcore.rate_limit, "time", clock)
-    monkeypatch.setattr(collectors.reddit_client, "pause", waits.append)
-    return waits

@@ -19,7 +19,7 @@ from collectors.errors import TryLaterError, UnfitError
 from collectors.settings import Step
 from store.tables import Store
 
-pytest_plugins = ["redditing"]
+pytest_plugins = ["reddit_fixtures"]
 
 UNIT = "r/inventedmusic"
 NOW = datetime.now(UTC)

@@ -24,7 +24,7 @@ from collectors.reddit_listing import page
 from collectors.reddit_refusals import RefusedError
 from collectors.settings import Settings
 
-pytest_plugins = ["redditing"]
+pytest_plugins = ["reddit_fixtures"]
 
 NEW = "r/inventedmusic/new"
 

@@ -16,7 +16,7 @@ from collectors.errors import CollectorError, TryLaterError
 from collectors.reddit_again import MISSED
 from store.tables import Store
 
-pytest_plugins = ["redditing"]
+pytest_plugins = ["reddit_fixtures"]
 
 
 def links(count: int) -> list[Thing]:

@@ -22,7 +22,7 @@ from collectors.reddit_client import Client
 from collectors.reddit_threads import Thread, read
 from store.tables import Store
 
-pytest_plugins = ["redditing"]
+pytest_plugins = ["reddit_fixtures"]
 
 UNIT = "threads: mine"
 
