@@ -159,7 +159,7 @@ def test_the_manifest_says_what_the_file_is(filled, aftershock) -> None:
     assert manifest["case"] == "tootle"
     assert manifest["filters"]["since"].startswith(since)
     assert manifest["filters"]["sources"] == ["reddit"]
-    assert manifest["scorer"] == "vader-3.3.2"
+    assert (manifest["scorer"], manifest["raw_scorer"]) == ("vader_norm-1", "vader-3.3.2")
     assert len(manifest["query_hash"]) == 16
     assert "deleted" in manifest["note"]
     assert manifest["coverage_gaps"] == []
