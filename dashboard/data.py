@@ -18,7 +18,7 @@ import streamlit as st
 
 from analysis import coverage, series
 from analysis.table import POOLED, STANDARDISED, series_table
-from analysis.vader import SCORER
+from analysis.tone import SCORER
 from cases import case as case_files
 from cases.case import Case
 from dashboard import buckets
