@@ -11,7 +11,7 @@ import html
 import re
 import unicodedata
 from collections.abc import Iterable, Iterator
-from functools import cache, lru_cache
+from functools import cache, cached_property, lru_cache
 from typing import TypeAlias
 
 import numpy as np
@@ -55,6 +55,13 @@ class Block:
 
     def __len__(self) -> int:
         return len(self.ends)
+
+    @cached_property
+    def disguised(self) -> Places:
+        """Where an escape \\u00.. writes a character of ASCII that needs none, even in a key."""
+        last = len(self.raw) - 1
+        two = [self.raw[np.minimum(self._escaped + n, last)] == ord("0") for n in (2, 3)]
+        return self._escaped[two[0] & two[1]]
 
     def line(self, number: int) -> bytes:
         """A line, counted from 0, without its newline."""
