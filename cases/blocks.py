@@ -60,8 +60,9 @@ class Block:
     def disguised(self) -> Places:
         """Where an escape \\u00.. writes a character of ASCII that needs none, even in a key."""
         last = len(self.raw) - 1
-        two = [self.raw[np.minimum(self._escaped + n, last)] == ord("0") for n in (2, 3)]
-        return self._escaped[two[0] & two[1]]
+        one, two, three = (self.raw[np.minimum(self._escaped + n, last)] for n in (2, 3, 4))
+        found: Places = self._escaped[(one == ord("0")) & (two == ord("0")) & (three < ord("8"))]
+        return found
 
     def line(self, number: int) -> bytes:
         """A line, counted from 0, without its newline."""
@@ -233,7 +234,8 @@ def _escaping(backslashes: Places) -> Places:
     order = np.arange(len(backslashes))
     begins = np.concatenate([[True], np.diff(backslashes) != 1])
     run = np.maximum.accumulate(np.where(begins, order, 0))
-    return backslashes[(order - run) % 2 == 0]
+    escaping: Places = backslashes[(order - run) % 2 == 0]
+    return escaping
 
 
 def _lines(plain: Bytes, ends: Places) -> pl.Series:
@@ -278,7 +280,8 @@ def _entities(raw: Bytes) -> Places:
     one, two, three, four = (raw[np.minimum(found + n, last)] for n in range(1, 5))
     plain = (one == ord("a")) & (two == ord("m")) & (three == ord("p")) & (four == ord(";"))
     plain |= ((one == ord("l")) | (one == ord("g"))) & (two == ord("t")) & (three == ord(";"))
-    return found[~plain]
+    others: Places = found[~plain]
+    return others
 
 
 def _unescaped(found: re.Match[str]) -> str:

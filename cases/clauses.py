@@ -57,7 +57,7 @@ def clauses(node: Node) -> tuple[Clause, ...]:
     return tuple(sorted(set(_of(node)), key=lambda clause: (rate(clause), sorted(clause))))
 
 
-def rate(clause: Clause) -> float:
+def rate(clause: Iterable[Atom]) -> float:
     return sum(atom.rate for atom in clause)
 
 

@@ -44,8 +44,10 @@ def _field(name: str) -> str:
 
 _GONE = (
     # "[deleted]", "[ Removed by Reddit ]" as a whole text; "deleted" without brackets is a word.
-    rf'{_field("(?:body|selftext|title|edited_title)")} +" +(?:deleted|removed|unavailable)'
-    r'(?: (?:by|in|on|due|for|from) [a-z0-9 \x7f]*)? *"',
+    (
+        rf'{_field("(?:body|selftext|title|edited_title)")} +" +(?:deleted|removed|unavailable)'
+        r'(?: (?:by|in|on|due|for|from) [a-z0-9 \x7f]*)? *"'
+    ),
     rf'{_field("was_deleted_later")} +"?(?:true|1)',
     rf'{_field("removed_by_category")} +"[a-z0-9\x7f]',
     rf'{_field("collapsed_reason_code")} +"deleted"',
@@ -149,7 +151,8 @@ class Filter:
         own = filled & (~titled if comments else titled)
         asked = own
         if comments and titled.any():
-            asked = own | (filled & _holds(block, _field("body")))
+            submission = _holds(block, _field("selftext")) & ~_holds(block, _field("body"))
+            asked = own | (filled & ~submission)
         if not asked.any():
             return Chosen(np.empty(0, np.int64), own, titled, bool((filled & titled).any()))
         kind = "t1" if comments else "t3"
@@ -171,10 +174,10 @@ class Filter:
 
     def _kept(self, block: Block, asked: Mask, kind: str) -> Mask:
         own, state = _ids(block, _field("id"))
-        found = (state != READ) | self.kept[kind].has(own)
+        found: Mask = (state != READ) | self.kept[kind].has(own)
         # Nested records have ids as well, and the first of a line may be one of theirs.
         several = asked & ~found & (_count(block, _field("id")) > 1)
-        for line in np.flatnonzero(several):
+        for line in np.flatnonzero(several).tolist():
             names = [code(name.decode()) for name in _ID.findall(block.line(line))]
             found[line] = self.kept[kind].has(np.array(names, np.uint64)).any()
         return found
@@ -189,7 +192,7 @@ class Filter:
         several = _count(block, _field("id")) > 1
         clear = marked[(state[marked] == READ) & ~several[marked]]
         self.gone[kind].add(own[clear])
-        for line in marked[(state[marked] != READ) | several[marked]]:
+        for line in marked[(state[marked] != READ) | several[marked]].tolist():
             name = _own_id(block.line(line))
             if name is not None:
                 self.gone[kind].add([code(name)])
@@ -231,7 +234,7 @@ def _odd(block: Block) -> Mask:
     """Lines that do not look like one whole record, or spell ASCII with escapes, even in keys."""
     last = np.maximum(block.ends - 1, 0)
     last = np.where(block.raw[last] == ord("\r"), np.maximum(last - 1, 0), last)
-    odd = (block.raw[block.starts] != ord("{")) | (block.raw[last] != ord("}"))
+    odd: Mask = (block.raw[block.starts] != ord("{")) | (block.raw[last] != ord("}"))
     odd[block.of(block.disguised)] = True
     return odd
 
@@ -259,7 +262,8 @@ def _ids(block: Block, field: str) -> tuple[Codes, npt.NDArray[np.int8]]:
     at = block.starts[lines] + found[lines] + len(field)
 
     def byte(offset: int) -> npt.NDArray[np.uint8]:
-        return raw[np.minimum(at + offset, last)]
+        found_there: npt.NDArray[np.uint8] = raw[np.minimum(at + offset, last)]
+        return found_there
 
     colon = byte(0) == COLON
     at = at + 1 + (byte(1) == BLANK)

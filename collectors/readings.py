@@ -303,7 +303,7 @@ class File:
                 continue
             block = Block(data, room)
             quoted, readable = sieve.quoting(block)
-            for line in np.flatnonzero(readable & sieve.roots.has(quoted)):
+            for line in np.flatnonzero(readable & sieve.roots.has(quoted)).tolist():
                 yield files.parsed(block.line(line))[0]
 
     def _ended(self, *, again: bool = False) -> Iterator[Batch]:
