@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 from collectors import Known, files, memory, shapes
 from collectors.dumps import Filter
 from collectors.files import DamagedError
-from collectors.readings import COLLECTOR, File, Meter, Plan, Progress, facts, tried
+from collectors.readings import COLLECTOR, ENDED, File, Meter, Place, Plan, Progress, facts, tried
 from collectors.shapes import ShapeError
 from store.schema import Batch
 
@@ -43,7 +43,7 @@ class ImportSettings:
     belongs to the case, so that the order of posts and comments does not matter. `collected_at`
     takes the place of the files' own modification times. `whole` has every record parsed, also
     those that can matter to no case. `anew` reads files from their beginning that an earlier import
-    left half-read. `how` is what else about the import makes a cursor good for this one only.
+    left half-read.
     """
 
     files: Sequence[Path]
@@ -53,7 +53,6 @@ class ImportSettings:
     collected_at: datetime | None = None
     whole: bool = False
     anew: bool = False
-    how: str = ""
 
 
 def collect(
@@ -120,12 +119,18 @@ def _continued(
 ) -> list[Plan]:
     """The plans with what tells each import from others, and how far an earlier one came."""
     queries = sorted((case.name, case.query_hash) for case in cases)
-    how = json.dumps([queries, sorted(settings.mapping.items()), settings.taken, settings.how])
+    together = [(plan.unit, plan.size) for plan in plans]
+    how = json.dumps([queries, sorted(settings.mapping.items()), settings.taken, together])
     begun = {} if known is None or settings.anew else known.cursors(COLLECTOR)
-    return [
+    plans = [
         replace(plan, print=_fingerprint(plan.path, how), begun=begun.get(plan.unit))
         for plan in plans
     ]
+    # Of an import that was cut off some files are done already. One that came to its end is read
+    # from the beginning: whoever asks for it once more has a reason.
+    if all(Place.of(plan).reading == ENDED for plan in plans):
+        plans = [replace(plan, begun=None) for plan in plans]
+    return plans
 
 
 def _fingerprint(path: Path, how: str) -> str:

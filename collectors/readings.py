@@ -66,7 +66,7 @@ class Place:
         with suppress(ValueError, TypeError, KeyError):
             found = json.loads(plan.begun or "")
             place = cls(str(found["reading"]), int(found["line"]))
-            if found["print"] == plan.print and place.reading in ORDER[:-1]:
+            if found["print"] == plan.print and place.reading in ORDER:
                 return place
         return cls()
 

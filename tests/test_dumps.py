@@ -348,6 +348,7 @@ def test_a_cursor_is_good_for_the_same_file_and_the_same_import_only(
     assert left(cases, ImportSettings([path])) == 5
     assert left(cases, ImportSettings([path], anew=True)) == 9
     assert left(cases, ImportSettings([path], taken=True)) == 9
+    assert left(cases, ImportSettings([path, put(tmp_path / "RC", ndjson([comment(1)]))])) >= 9
     assert left([case(tmp_path, "terms")], ImportSettings([path])) == 9
     other = tmp_path / "other"
     other.mkdir()
