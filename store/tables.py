@@ -16,6 +16,7 @@ import polars as pl
 from store import backup as backups
 from store import cells, lookup, maintain, posts
 from store import forget as forgetting
+from store import sightings as noted
 from store.backup import Backup, Expired
 from store.cells import CellsMoved, Stale
 from store.erasures import journal_of
@@ -186,6 +187,26 @@ class Store:
             until=until,
             via=via,
             sources=sources,
+        )
+
+    def sighted(
+        self,
+        *,
+        source: str,
+        case: str,
+        query_hash: str,
+        since: datetime | None = None,
+        until: datetime | None = None,
+    ) -> pl.LazyFrame:
+        """The posts of a case (own matches) that were brought by collectors that watch one source
+        side by side, and by which of them: post, author, at, collectors."""
+        return noted.sighted(
+            self._tables,
+            source=source,
+            case=case,
+            query_hash=query_hash,
+            since=since,
+            until=until,
         )
 
     def stretches(
