@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 import polars as pl
 import streamlit as st
 
-from analysis import coverage, series
+from analysis import coverage, recall, series
 from analysis.table import POOLED, STANDARDISED, series_table
 from analysis.vader import SCORER
 from cases import case as case_files
@@ -382,6 +382,21 @@ def covered(about: Subject, choice: Choice) -> float | None:
         return None
     until = min(choice.until, max(ends.values()))
     return coverage.coverage(spans(about), sources=choice.sources, since=choice.since, until=until)
+
+
+@st.cache_resource(max_entries=64, show_spinner=False)
+def found_by_search(about: Subject, choice: Choice) -> recall.Recall | None:
+    """How much of the stream's posts search found in the window; None where it is not chosen or no
+    hour of it is covered by both."""
+    if recall.SOURCE not in choice.sources:
+        return None
+    window = {"since": choice.since, "until": choice.until}
+    read = coverage.cut(spans(about), **window)
+    if recall.shared_hours(read).is_empty():
+        return None
+    here = store()
+    own = {"source": recall.SOURCE, "case": about.case, "query_hash": about.query_hash}
+    return recall.recall(here.read(lambda: here.sighted(**own, **window)), read)
 
 
 @st.cache_resource(max_entries=64, show_spinner=False)

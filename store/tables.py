@@ -17,6 +17,7 @@ from store import backup as backups
 from store import cells, lookup, maintain, posts
 from store import forget as forgetting
 from store import sightings as noted
+from store import standing as standings
 from store.backup import Backup, Expired
 from store.cells import CellsMoved, Stale
 from store.erasures import journal_of
@@ -33,6 +34,7 @@ from store.prepared import Prepared, Written, apply, log_runs, prepare
 from store.recording import Recording
 from store.schema import RUNS, SCORES, TABLES, Batch
 from store.spool import Spool
+from store.standing import Standing
 from store.swap import clear_leftovers
 
 __all__ = [
@@ -188,6 +190,10 @@ class Store:
             via=via,
             sources=sources,
         )
+
+    def standing(self, now: datetime) -> Standing:
+        """How the store stands, in numbers: posts, cases, last runs, what waits and what is due."""
+        return standings.standing(self._tables, len(self._spool.waiting()), now)
 
     def sighted(
         self,
