@@ -386,17 +386,27 @@ def covered(about: Subject, choice: Choice) -> float | None:
 
 @st.cache_resource(max_entries=64, show_spinner=False)
 def found_by_search(about: Subject, choice: Choice) -> recall.Recall | None:
-    """How much of the stream's posts search found in the window; None where it is not chosen or no
-    hour of it is covered by both."""
+    """How much of the stream's posts search found in the window, measured over the last 14 days of
+    it in which both have covered an hour; None without Bluesky, or where there is no such hour."""
     if recall.SOURCE not in choice.sources:
         return None
-    window = {"since": choice.since, "until": choice.until}
-    read = coverage.cut(spans(about), **window)
-    if recall.shared_hours(read).is_empty():
+    read = coverage.cut(spans(about), choice.since, choice.until)
+    hours = recall.shared_hours(read)["hour"]
+    if hours.is_empty():
         return None
+    until = hours[-1] + recall.HOUR
+    since = max(choice.since, until - timedelta(days=14))
     here = store()
-    own = {"source": recall.SOURCE, "case": about.case, "query_hash": about.query_hash}
-    return recall.recall(here.read(lambda: here.sighted(**own, **window)), read)
+    sighted = here.read(
+        lambda: here.sighted(
+            source=recall.SOURCE,
+            case=about.case,
+            query_hash=about.query_hash,
+            since=since,
+            until=until,
+        )
+    )
+    return recall.recall(sighted, coverage.cut(read, since, until))
 
 
 @st.cache_resource(max_entries=64, show_spinner=False)

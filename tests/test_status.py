@@ -4,14 +4,18 @@ it."""
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
 from storing import frame, raw
+from streamlit.testing.v1 import AppTest
 
 import cases.case as case_files
+import dashboard
 from cases.case import Case
 from cli.ingest import ingest
+from cli.score import score_store
 from cli.status import gather, sentences
 from store.schema import Batch, Reading
 from store.tables import Store
@@ -115,3 +119,17 @@ def test_without_a_store_it_says_how_to_get_one(home, aftershock) -> None:
     ended = aftershock("status")
     assert ended.code != 0
     assert "aftershock import" in ended.err
+
+
+def test_the_dashboards_coverage_says_how_much_search_found(store: Store, case: Case) -> None:
+    both = [sky(n, **TEXT) for n in range(40)]
+    bring(store, case, "bluesky-stream", *both)
+    later = [row | {"collected_at": row["collected_at"] + HOUR} for row in both[:30]]
+    bring(store, case, "bluesky-search", *later)
+    score_store(store)
+    page = AppTest.from_file(str(Path(dashboard.__file__).with_name("app.py")), default_timeout=60)
+    page.query_params["case"] = "soundcloud"
+    page.run()
+    assert not page.exception
+    (badge,) = [entry for entry in page.markdown if "Coverage" in entry.value]
+    assert "Bluesky: Search found 30 of 40 posts that the stream brought" in badge.proto.help
