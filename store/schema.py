@@ -11,7 +11,7 @@ from datetime import datetime
 
 import polars as pl
 
-SCHEMA_VERSION = 2  # `store/migrate.py` brings older ones here
+SCHEMA_VERSION = 3  # `store/migrate.py` brings older ones here
 
 TIME = pl.Datetime("us", "UTC")
 WORDS = pl.List(pl.String)
@@ -91,6 +91,18 @@ CHECKS = pl.Schema(
         "same_at": TIME,  # when a copy was last collected that said just what is stored
     }
 )
+
+# Which collector has brought a post by itself: of two that watch one source side by side, each
+# says what the other missed. Kept for these only; a file or a recheck watches nothing.
+SIGHTINGS = pl.Schema(
+    {
+        "post": pl.String(),
+        "collector": pl.String(),
+        "day": pl.Date(),
+        "seen_at": TIME,  # when its first copy was collected
+    }
+)
+SIDE_BY_SIDE = ("bluesky-stream", "bluesky-search")
 
 MATCHES = pl.Schema(
     {
@@ -245,6 +257,7 @@ TABLES: dict[str, tuple[pl.Schema, str | None, tuple[str, ...]]] = {
     "posts": (POSTS, "day", ("post",)),
     "times": (TIMES, None, ("post",)),
     "checks": (CHECKS, "day", ("post",)),
+    "sightings": (SIGHTINGS, "day", ("post", "collector")),
     "matches": (MATCHES, "day", ("case", "post", "query_hash")),
     "scores": (SCORES, "day", ("post", "case", "scorer")),
     "cells": (CELLS, "month", CELL_KEY),
