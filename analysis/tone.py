@@ -50,14 +50,13 @@ def score(posts: pl.DataFrame, *, markers: Collection[str]) -> pl.DataFrame:
     In: post, day, author, text, langs (declared), text_hash. `markers` are author keys that are
     never scored (AutoModerator). Out: the columns of SCHEMA, case empty; numbers only where status
     is `scored`. The first that holds decides: `marker` (such an author, no text, or nothing but a
-    deletion marker), `language` (not English; `und` counts as not English), `too_long`, `scored`.
+    deletion marker), `language` (not English; `und` counts as not English), `scored`.
     """
     text = pl.col("text")
     gone = text.is_null() | text.str.contains(DELETION)
     looked = posts.with_columns(text=pl.when(~gone).then(text))
     looked = looked.with_columns(
-        lang=language.detect(looked["text"], looked["langs"]),
-        long=vader.too_long(looked["text"]),
+        lang=language.detect(looked["text"], looked["langs"])
     ).with_columns(
         status=pl.when(
             text.is_null() | pl.col("author").is_in(list(markers)).fill_null(value=False)
@@ -65,8 +64,6 @@ def score(posts: pl.DataFrame, *, markers: Collection[str]) -> pl.DataFrame:
         .then(pl.lit("marker"))
         .when(pl.col("lang") != SCORED_LANGUAGE)
         .then(pl.lit("language"))
-        .when("long")
-        .then(pl.lit("too_long"))
         .otherwise(pl.lit("scored"))
     )
     # Only what is scored is given to the scorer: a null text gets nulls.

@@ -32,6 +32,7 @@ from cli.recheck import recheck
 from cli.run import run
 from cli.schedule import app as schedule_app
 from cli.score import score
+from cli.setup import setup
 from cli.status import status
 from store.faults import panicked, said
 from store.location import store_location
@@ -52,6 +53,7 @@ app = typer.Typer(
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
 )
+app.command()(setup)
 app.command()(run)
 app.command()(collect)
 app.command("import")(import_files)

@@ -17,7 +17,6 @@ BOTS = (("reddit", "AutoModerator"),)
 STATUS = {
     "scored": "scored",
     "language": "not scored: in another language or too short to tell",
-    "too_long": "not scored: too long for the scorer",
     "marker": "not scored: bots and deletion markers",
 }
 

@@ -74,7 +74,6 @@ class Bluesky:
         settings: Settings,
         *,
         most_wait: float = MOST_WAIT,
-        delay: float = DELAY,
         public: str | None = None,
     ) -> None:
         """`public` is a server to be asked without an account, for what needs none."""
@@ -84,7 +83,6 @@ class Bluesky:
         self.bytes = 0
         self._sessions = Sessions(settings.cache, self.account.service, self.account.handle)
         self._wait = most_wait
-        self._delay = delay
         self._client: Client | None = None
         self._used: str | None = None  # a session string that is of no more use, or in use
         self._limit: Limit | None = None
@@ -250,7 +248,7 @@ class Bluesky:
         """Wait until then, if what is left of the run's waiting allows; else TryLaterError."""
         now = datetime.now(UTC)
         moment = moment or now + timedelta(seconds=60)
-        seconds = max(0.0, (moment - now).total_seconds()) + random.uniform(0, self._delay)  # noqa: S311
+        seconds = max(0.0, (moment - now).total_seconds()) + random.uniform(0, DELAY)  # noqa: S311
         if seconds > self._wait:
             raise TryLaterError(f"{what}{until(moment)}. Try again then.")
         self._wait -= seconds
@@ -259,7 +257,7 @@ class Bluesky:
     def _pause(self, attempt: int) -> None:
         """Full jitter: anywhere between nothing and the growing bound."""
         if attempt + 1 < TRIES:
-            time.sleep(random.uniform(0, min(MOST_DELAY, self._delay * 2**attempt)))  # noqa: S311
+            time.sleep(random.uniform(0, min(MOST_DELAY, DELAY * 2**attempt)))  # noqa: S311
 
 
 _NO_SESSION = "a session that cannot be read"

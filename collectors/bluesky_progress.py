@@ -16,7 +16,7 @@ from datetime import UTC, datetime, timedelta
 from cases.case import Case
 from collectors.stretches import Stretches, common, common_to_all, joined, length, without
 
-READ = "read"
+READ, CAPPED = "read", "capped"
 # Replies and quotes of a post come for days. Each post is looked at when it is first read and again
 # at these ages; what was read later than that needs the later looks only once.
 LOOKS = (timedelta(0), timedelta(hours=1), timedelta(days=1), timedelta(days=4))
@@ -61,11 +61,25 @@ class Progress:
         """What was read in full for every case that asks now."""
         return self._common(READ)
 
+    def capped(self) -> Stretches:
+        """What holds more posts than the server shows, so that asking again brings no more."""
+        return self._common(CAPPED)
+
+    def add_capped(self, stretches: Stretches) -> None:
+        self._add(CAPPED, stretches)
+
     def add_read(self, stretches: Stretches) -> None:
         self._add(READ, stretches)
 
+    def forget(self, stretches: Stretches) -> None:
+        """Nothing is known of these after all."""
+        for case in self.cases:
+            parts = self.done.get(case, {})
+            for name, known in parts.items():
+                parts[name] = without(known, stretches)
+
     def add_looked(self, stretches: Stretches, now: datetime) -> None:
-        """The posts of these stretches were looked at now: that is every look whose age they have."""
+        """Their posts were looked at now: that is every look whose age they have reached."""
         for number, age in enumerate(LOOKS):
             self._add(str(number), common(stretches, ((_FIRST, max(_FIRST, now - age)),)))
 

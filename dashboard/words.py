@@ -35,7 +35,7 @@ BALANCE_HELP = (
 )
 POSTS_HELP = (
     "Scored posts that match the case by their own text, or whose file was taken whole. "
-    "Posts in other languages, too long ones and bots are not scored and not in any share."
+    "Posts in other languages and bots are not scored and not in any share."
 )
 NEGATIVE_HELP = (
     "Share of the scored posts with a VADER compound of \u22120.05 or less. "
@@ -223,7 +223,7 @@ def counted(
         f"{figures[name]:,} {words}"
         for name, words in (
             ("n_language", "in another language or too short to tell"),
-            ("n_too_long", "too long for the scorer"),
+            ("n_too_long", "too long for an older version"),
             ("n_marker", "by bots"),
             ("n_displaced", "with a declared time more than 24 hours off"),
         )

@@ -122,7 +122,7 @@ SCORES = pl.Schema(
         "scorer": pl.String(),  # name and version: vader-3.3.2
         "day": pl.Date(),
         "python": pl.String(),  # minor version the numbers follow: sum() differs from 3.12 on
-        "status": pl.String(),  # scored | language | too_long | marker
+        "status": pl.String(),  # scored | language | marker; too_long in older rows
         "lang": pl.String(),  # detected; und when nothing decides
         "input_hash": pl.String(),  # text_hash of the text that was looked at
         "compound": pl.Float64(),
@@ -152,7 +152,7 @@ CELL_COUNTS = (
     "n_neu",
     "n_pos",
     "n_language",  # in no language the scorer knows
-    "n_too_long",
+    "n_too_long",  # of older rows: no text is too long any more
     "n_marker",
     "n_displaced",  # declared time off by more than 24 hours: left out of every other count
 )

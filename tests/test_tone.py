@@ -96,9 +96,9 @@ def test_what_has_no_language_counts_as_another_language() -> None:
     )
 
 
-def test_too_long_comes_after_language() -> None:
-    assert status(text=f"{ENGLISH} " * 200) == "too_long"
-    assert status(text=f"{FRENCH} " * 200, langs=[]) == "language"
+def test_no_text_is_too_long() -> None:
+    assert status(text=f"{ENGLISH} " * 2_000) == "scored"
+    assert status(text=f"{FRENCH} " * 2_000, langs=[]) == "language"
 
 
 def test_every_post_looked_at_has_one_row_in_the_same_order() -> None:
