@@ -83,11 +83,11 @@ def _run(
         with alone(name, store, settings.cache), watching(follow=settings.follow) as moved:
             outcome.ran = True
             told = replace(settings, progress=moved)
-            batches = _own(name, collectors.load(name).collect(cases, store.known(), told))
+            batches = guarded(name, collectors.load(name).collect(cases, store.known(), told))
             ingest(store, cases, halt.through(batches), begun=outcome.units.append)
     except CollectorError as error:
         outcome.sentence = _named(name, str(error))
-        outcome.code = _code(error)
+        outcome.code = code_of(error)
     outcome.seconds = time.monotonic() - begun
     if outcome.code == FINE and any(unit.reading.status == "failed" for unit in outcome.units):
         outcome.code = FAILED
@@ -117,7 +117,7 @@ def alone(name: str, store: Store, cache: Path) -> Iterator[None]:
         lock.release()
 
 
-def _own(name: str, batches: Iterator[Batch]) -> Iterator[Batch]:
+def guarded(name: str, batches: Iterator[Batch]) -> Iterator[Batch]:
     """The batches of a collector; a mistake of its own becomes an error of this collector only.
 
     The sentence has the kind of the mistake and its place and never its words, which could be a
@@ -142,12 +142,12 @@ def _own(name: str, batches: Iterator[Batch]) -> Iterator[Batch]:
         place = f" in {Path(ours[-1].filename).name}, line {ours[-1].lineno}" if ours else ""
         raise CollectorError(
             f"{name}: stopped on a mistake of its own ({type(error).__name__}{place}). What was"
-            " stored before is whole. Run aftershock collect with AFTERSHOCK_DEBUG=1 to see more,"
+            " stored before is whole. Run it again with AFTERSHOCK_DEBUG=1 to see more,"
             " and report it."
         ) from error
 
 
-def _code(error: CollectorError) -> int:
+def code_of(error: CollectorError) -> int:
     if isinstance(error, UnfitError):
         return CONFIGURATION
     return TRY_LATER if isinstance(error, TryLaterError) else FAILED
