@@ -2,7 +2,7 @@
 
 Absolute figures depend on the machine; the ratios hold when its speed drifts. BENCH_ROWS sets the
 number of generated posts (1,000,000 without it). BENCH_LARGE=1 measures the store at many sizes
-instead (`large.py`).
+instead (`large.py`), `python -m benchmarks.tone` the tone of a text alone.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from pathlib import Path
 
 import polars as pl
 
-from benchmarks import generate, large
+from benchmarks import generate, large, tone
 from benchmarks.measure import Measured, measured, table
 
 ROWS = int(os.environ.get("BENCH_ROWS", "1_000_000"))
@@ -42,12 +42,13 @@ def main() -> None:
         file = place / "posts.ndjson"
         generate.posts(file, ROWS)
         print(table([*pipeline(file), *dashboard()]))
+    tone.main()
 
 
 def pipeline(file: Path) -> list[Measured]:
     """Import, score and cells, each beside the plainest way to do the same with its library."""
     from analysis import series  # noqa: PLC0415 - after the environment is set
-    from analysis.vader import SCORER  # noqa: PLC0415
+    from analysis.tone import SCORER  # noqa: PLC0415
     from cases.case import get  # noqa: PLC0415
     from cli.ingest import ingest  # noqa: PLC0415
     from cli.score import score_store  # noqa: PLC0415

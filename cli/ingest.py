@@ -10,7 +10,7 @@ from __future__ import annotations
 import socket
 import uuid
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -53,6 +53,7 @@ def ingest(
     batches: Iterable[Batch],
     *,
     ledger: bool = True,
+    begun: Callable[[Unit], object] | None = None,
 ) -> list[Unit]:
     """Store every batch and return what came of each unit, in the order they were first seen.
 
@@ -62,7 +63,8 @@ def ingest(
     A unit's ledger row is written when the unit begins (status running), whenever it reaches a new
     cursor, and when it ends. When the collector or the store raises, the rows of the units under
     way become `failed` with the sentence of the error, and the error goes on. Without `ledger`
-    nothing is said there: the demo has a ledger of its own.
+    nothing is said there: the demo has a ledger of its own. `begun` is called with each unit when
+    it begins, for whoever has to report on it even if the collector raises.
     """
     units: dict[tuple[str, str, str], Unit] = {}
     cursors = _Cursors(store)
@@ -97,6 +99,8 @@ def ingest(
             unit = units.get(key)
             if unit is None:
                 unit = units[key] = _begun(batch, cursors)
+                if begun is not None:
+                    begun(unit)
                 log(unit)
             rows = match(batch.posts, cases, matched=matched, taken=batch.taken)
             written = store.write(batch, rows)
