@@ -3,32 +3,21 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
 
 import pytest
 from streaming import CASE, Stream
 from testbeds.bluesky.mini_jetstream import serving
-from testbeds.bluesky.network import Network
-from testbeds.bluesky.network import missing as missing_servers
-from testbeds.bluesky.network import serving as serving_network
 from testbeds.bluesky.pds_feed import feeding
 
 from store.tables import Store
 
-pytestmark = [
-    pytest.mark.bluesky,
-    pytest.mark.skipif(missing_servers() is not None, reason=str(missing_servers())),
-]
-
-
-@pytest.fixture(scope="module")
-def network() -> Iterator[Network]:
-    with serving_network() as running:
-        yield running
+pytestmark = pytest.mark.bluesky
 
 
 def test_what_happens_to_a_post_on_the_network_happens_in_the_store(home, network) -> None:
     (home.cases / "tootle.toml").write_text(CASE)
+    for name in ("streamalice", "streambob", "streamcarol"):
+        network.add(name)
     with serving() as mini, feeding(mini, network.firehose):
         place = {"AFTERSHOCK_JETSTREAM": mini.url}
         stream = Stream(mini, Store.open(), home.folder / "cache", place)
@@ -42,9 +31,9 @@ def test_what_happens_to_a_post_on_the_network_happens_in_the_store(home, networ
             stream.live()
             stream.collect()
 
-        root = network.post("alice", "Tootle trains its AI on our songs")
-        reply = network.post("bob", "I cancelled", reply_to=root)
-        other = network.post("carol", "a picture of my cat")
+        root = network.post("streamalice", "Tootle trains its AI on our songs")
+        reply = network.post("streambob", "I cancelled", reply_to=root)
+        other = network.post("streamcarol", "a picture of my cat")
         settled()
         assert stream.said(root.uri, reply.uri, other.uri) == [
             ("Tootle trains its AI on our songs", "live"),
@@ -54,19 +43,19 @@ def test_what_happens_to_a_post_on_the_network_happens_in_the_store(home, networ
         network.edit(reply, "I stay, after all")
         settled()
         assert stream.said(reply.uri) == [("I stay, after all", "live")]
-        network.take_down("bob")
+        network.take_down("streambob")
         settled()
         assert stream.said(reply.uri) == [("I stay, after all", "hidden")]
-        network.restore("bob")
+        network.restore("streambob")
         settled()
         assert stream.said(reply.uri) == [("I stay, after all", "live")]
-        network.deactivate("bob")
+        network.deactivate("streambob")
         settled()
         assert stream.said(reply.uri) == [("I stay, after all", "hidden")]
-        network.activate("bob")
+        network.activate("streambob")
         network.delete(root)
         settled()
         assert stream.said(root.uri, reply.uri) == [(None, "gone"), ("I stay, after all", "live")]
-        network.delete_account("bob")
+        network.delete_account("streambob")
         settled()
         assert stream.said(reply.uri) == [(None, "gone")]
