@@ -28,6 +28,9 @@ def main() -> None:
     if os.environ.get("BENCH_LARGE") == "1":
         large.main()
         return
+    if os.environ.get("BENCH_STREAM") == "1":
+        stream.main()
+        return
     print(
         f"{ROWS:,} generated posts; Python {platform.python_version()}, polars {pl.__version__}, "
         f"{os.cpu_count()} cores"
