@@ -16,7 +16,7 @@ from pathlib import Path
 
 import polars as pl
 
-from benchmarks import generate, large, tone
+from benchmarks import generate, large, stream, tone
 from benchmarks.measure import Measured, measured, table
 
 ROWS = int(os.environ.get("BENCH_ROWS", "1_000_000"))
