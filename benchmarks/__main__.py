@@ -16,7 +16,7 @@ from pathlib import Path
 
 import polars as pl
 
-from benchmarks import generate, large, tone
+from benchmarks import generate, large, stream, tone
 from benchmarks.measure import Measured, measured, table
 
 ROWS = int(os.environ.get("BENCH_ROWS", "1_000_000"))
@@ -27,6 +27,9 @@ def main() -> None:
     """Generate posts, take them through import, score and cells, and print the ratios."""
     if os.environ.get("BENCH_LARGE") == "1":
         large.main()
+        return
+    if os.environ.get("BENCH_STREAM") == "1":
+        stream.main()
         return
     print(
         f"{ROWS:,} generated posts; Python {platform.python_version()}, polars {pl.__version__}, "
