@@ -64,7 +64,9 @@ def collect_each(
             continue
         outcome = Outcome(name)
         reason = collectors.ready(name, settings)
-        if reason is not None:
+        if reason is None and halt is not None and halt.why:
+            outcome.sentence = f"{name}: not begun, out of time."
+        elif reason is not None:
             outcome.sentence = _named(name, reason)
             outcome.code = CONFIGURATION if name in names else FINE
         else:

@@ -25,7 +25,14 @@ PASSWORD = "AFTERSHOCK_BLUESKY_APP_PASSWORD"  # noqa: S105 - the name of a setti
 SERVICE = "AFTERSHOCK_BLUESKY_SERVICE"
 # What belongs to one login is taken from one file: a `.env` that came with somebody else's folder
 # could otherwise name a server and be sent the password that lies in the credentials file.
-TOGETHER = ((HANDLE, PASSWORD, SERVICE),)
+BLUESKY = (HANDLE, PASSWORD, SERVICE)
+REDDIT = (
+    "AFTERSHOCK_REDDIT_CLIENT_ID",
+    "AFTERSHOCK_REDDIT_CLIENT_SECRET",
+    "AFTERSHOCK_REDDIT_USER_AGENT",
+    "AFTERSHOCK_REDDIT_URL",
+)
+TOGETHER = (BLUESKY, REDDIT)
 ALONE = (
     "AFTERSHOCK_BLUESKY_APPVIEW",
     "AFTERSHOCK_JETSTREAM",

@@ -23,9 +23,9 @@ _ALARM = getattr(signal, "SIGALRM", None)  # not on Windows
 class Halt:
     """Whether somebody wants the reading to end, and the way there.
 
-    The collector meets KeyboardInterrupt, once, while it reads or at its `yield`. It may yield a
-    last batch and return; what it leaves open is closed here. `status` is what the ledger says of a
-    unit that is closed here.
+    The collector meets KeyboardInterrupt, once, while it reads or at its `yield`. It may yield what
+    it still has and return; what it leaves open is closed here. `status` is what the ledger says of
+    units that end so, whatever the collector takes the interruption for.
     """
 
     def __init__(self, *, status: str = "partial") -> None:
@@ -53,13 +53,18 @@ class Halt:
                 if not self.why:
                     raise
                 break
+            if self.told:
+                batch = replace(batch, reading=self._ended(batch.reading))
             last[batch.reading.source, batch.reading.unit] = batch.collector, batch.reading
             yield batch
         if not self.why:
             return
         for collector, reading in last.values():
             if reading.status == "running":
-                yield Batch(collector, replace(reading, status=self._status, stop_reason=self.why))
+                yield Batch(collector, self._ended(reading))
+
+    def _ended(self, reading: Reading) -> Reading:
+        return replace(reading, status=self._status, stop_reason=self.why)
 
     def _next(self, batches: Iterator[Batch]) -> Batch:
         self._reading = True
@@ -92,7 +97,7 @@ def halting(*, follow: bool = False, seconds: float | None = None) -> Iterator[H
         halt.ask("stopped by Ctrl-C" if number == signal.SIGINT else "stopped by SIGTERM")
 
     def over(_: int, __: FrameType | None) -> None:
-        halt.ask(f"stopped after {seconds:.0f} seconds, as it was asked to")
+        halt.ask(f"stopped by the clock; it had {seconds:.0f} seconds")
 
     before: dict[int, Any] = {}
     try:

@@ -53,5 +53,5 @@ def _collect(store: Store) -> None:
         ):
             report(outcome, units=False)
             left |= any(unit.reading.status == "partial" for unit in outcome.units)
-    if left:
+    if left or halt.why:
         say("What was left out comes with: .venv/bin/aftershock collect")

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 import sys
 import unicodedata
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import timedelta
 from importlib import import_module
@@ -20,7 +20,17 @@ import typer
 import cases.case as case_files
 import collectors
 from cli.console import CONFIGURATION, TRY_LATER, Stop, say, warn
-from cli.credentials import HANDLE, PASSWORD, SERVICE, Found, credentials_path, find, store
+from cli.credentials import (
+    BLUESKY,
+    HANDLE,
+    PASSWORD,
+    REDDIT,
+    SERVICE,
+    Found,
+    credentials_path,
+    find,
+    store,
+)
 from cli.settings import build
 from collectors.errors import TryLaterError, UnfitError
 from collectors.settings import MOST_LOOKBACK
@@ -28,7 +38,6 @@ from collectors.settings import MOST_LOOKBACK
 ATTEMPTS = 3
 REMOVE = "-"
 SEARCH = "bluesky-search"
-LOGIN = (HANDLE, PASSWORD, SERVICE)
 # What bsky.social makes: four groups of base32.
 _APP_PASSWORD = re.compile(r"[a-z2-7]{4}(-[a-z2-7]{4}){3}")
 _PROFILE = re.compile(r"https?://[^/]+/profile/([^/?#]+).*")
@@ -44,30 +53,31 @@ def setup(
     found = find()
     hours = MOST_LOOKBACK // timedelta(hours=1)
     firsts = [f"{case.name} {case.since}" for case in case_files.load_all().values()]
+    say("Reddit")
+    say(f"  {_state(found, REDDIT)} Keys come on request (docs/reddit.md); setup asks for none.")
     say("Bluesky")
     say(f"  The stream of new posts needs no login and reaches {hours} hours back: collect daily.")
     say(f"  Search needs one and goes back to each case's first day: {', '.join(firsts)}.")
     say(
         "  It finds what is still there and what Bluesky's index shows, which is not all there was."
     )
-    say(f"  {_state(found)}")
+    say(f"  {_state(found, BLUESKY)}")
     if sys.stdin.isatty():
         _ask(found, service)
     else:
         _unattended(found)
 
 
-def _state(found: Found) -> str:
+def _state(found: Found, login: Sequence[str]) -> str:
     """Which names are set, and where; never their values."""
     by_place: dict[str, list[str]] = {}
-    for name in LOGIN:
+    for name in login:
         if name in found.values:
             by_place.setdefault(found.places[name], []).append(name)
     if not by_place:
         return "No login is set."
-    return "Set: " + "; ".join(
-        f"{', '.join(names)} (in {place})" for place, names in by_place.items()
-    )
+    said = (f"{', '.join(names)} (in {place})" for place, names in by_place.items())
+    return f"Set: {'; '.join(said)}."
 
 
 def _unattended(found: Found) -> None:
@@ -84,7 +94,7 @@ def _unattended(found: Found) -> None:
 
 def _ask(found: Found, service: str | None) -> None:
     own = str(credentials_path())
-    above = {found.places[name] for name in LOGIN if name in found.values} - {own}
+    above = {found.places[name] for name in BLUESKY if name in found.values} - {own}
     if above:
         say(f"  What is set in {' and '.join(sorted(above))} comes before what is stored here.")
     say("  App passwords: bsky.app, Settings, Privacy and security, App passwords.")
@@ -96,7 +106,7 @@ def _ask(found: Found, service: str | None) -> None:
             )
         )
         if handle == REMOVE:
-            say(f"  Removed from {store(dict.fromkeys(LOGIN))}.")
+            say(f"  Removed from {store(dict.fromkeys(BLUESKY))}.")
             return
         if not handle:
             if HANDLE in found.values and PASSWORD in found.values:
@@ -140,7 +150,10 @@ def _tried(values: Mapping[str, str]) -> str:
     """What the source says to these values, over those that are set. Raises as collectors do."""
     settings = build()
     settings = replace(settings, credentials={**settings.credentials, **values})
-    collectors.load(SEARCH)  # says so where this version has none
+    try:
+        collectors.load(SEARCH)
+    except LookupError as error:
+        raise Stop(str(error)) from error
     said: str = import_module("collectors.bluesky_search").check(settings)
     return said
 

@@ -21,7 +21,7 @@ ROOT = Path(__file__).parents[1]
 CHECK: dict[str, Any] = {"refused": []}
 MODULE = '''
 """Does what the plan beside it says."""
-import json, time
+import json, signal, time
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -63,6 +63,8 @@ def collect(cases, known, settings):
         if "wait" in step:
             PLAN.with_suffix(".waiting").touch()
             time.sleep(60)
+        if "alarm" in step:
+            signal.raise_signal(signal.SIGALRM)  # as the clock does
         if "raise" in step:
             raise ERRORS[step["raise"]](step["words"])
         start, end = (datetime(2025, 5, 9, hour, tzinfo=UTC) for hour in (8, 12))

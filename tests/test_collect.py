@@ -13,11 +13,13 @@ import polars as pl
 import pytest
 from collecting import Planned, planned
 
+import cases.case as case_files
 import collectors
-from cli.collect import alone
+from cli.collect import alone, collect_each
+from cli.halting import halting
 from cli.watching import Pace, line
 from collectors.errors import TryLaterError
-from collectors.settings import Step
+from collectors.settings import Settings, Step
 from store.tables import Store
 
 CASE = """
@@ -220,6 +222,20 @@ def test_who_stops_following_keeps_everything_and_the_unit_is_done(plans, number
     (row,) = ledger()
     assert (row["status"], row["gap"], row["cursor_after"]) == ("done", False, "2")
     assert row["observed_to"] == datetime(2025, 5, 9, 12, tzinfo=UTC)
+
+
+def test_the_clock_ends_a_reading_and_what_was_read_stays(plans, home) -> None:
+    plans.write("bluesky-stream", {"post": "a1"}, {"alarm": True, "post": "a2"})
+    plans.write("reddit", {"post": "b1", **DONE})
+    store, case = Store.open(), case_files.get("tootle")
+    with halting(seconds=600) as halt:
+        outcomes = list(collect_each(store, [case], Settings(home.folder), halt=halt))
+    assert [one.code for one in outcomes] == [0, 0, 0]
+    assert stored() == 1  # nothing is begun when the time is over
+    (row,) = ledger()
+    assert (row["status"], row["cursor_after"]) == ("partial", "1")
+    assert row["stop_reason"] == "stopped by the clock; it had 600 seconds"
+    assert "out of time" in outcomes[-1].sentence
 
 
 def test_ctrl_c_of_a_run_that_does_not_follow_is_a_failed_one(plans) -> None:
