@@ -16,7 +16,7 @@ from pathlib import Path
 
 import polars as pl
 
-from benchmarks import generate, large, stream, tone
+from benchmarks import generate, large, reddit, stream, tone
 from benchmarks.measure import Measured, measured, table
 
 ROWS = int(os.environ.get("BENCH_ROWS", "1_000_000"))
@@ -46,6 +46,7 @@ def main() -> None:
         generate.posts(file, ROWS)
         print(table([*pipeline(file), *dashboard()]))
     tone.main()
+    reddit.main()
 
 
 def pipeline(file: Path) -> list[Measured]:

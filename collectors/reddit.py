@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from collectors.errors import CollectorError, TryLaterError
 from collectors.reddit_client import BudgetSpentError, Client, missing
 from collectors.reddit_listing import COLLECTOR
-from collectors.reddit_refusals import OF_THE_KEY, PASSING, RefusedError, suspended
+from collectors.reddit_refusals import FAILURES, OF_THE_KEY, PASSING, RefusedError, suspended
 from collectors.reddit_search import Search
 from collectors.reddit_sweep import Sweep
 from collectors.reddit_threads import Revisits, Threads
@@ -26,8 +26,6 @@ if TYPE_CHECKING:
     from collectors import Known
     from collectors.settings import Settings
     from store.schema import Batch
-
-FAILURES = 3  # units in a row that fail: Reddit itself does
 
 
 def ready(settings: Settings) -> str | None:

@@ -37,6 +37,7 @@ BROKEN = (
 OF_THE_KEY = ("credentials", "revoked", "blocked", "suspended")
 OF_A_COMMUNITY = ("private", "banned", "quarantined", "missing", "forbidden", "legal")
 PASSING = ("limited", "network", "down", "garbled")
+FAILURES = 3  # in a row: it is Reddit itself that fails
 
 TOKEN_PATH = "/api/v1/access_token"  # noqa: S105 - prawcore.const.ACCESS_TOKEN_PATH
 TOKEN_WAIT = 2.0  # prawcore does not try again for a token

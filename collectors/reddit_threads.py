@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from collectors.reddit_again import Due, ask, check, frame, stepped, unread
 from collectors.reddit_client import BudgetSpentError, Client
 from collectors.reddit_listing import AT_ONCE, SPENT, Found, Unit, listing
-from collectors.reddit_refusals import PASSING, RefusedError
+from collectors.reddit_refusals import FAILURES, OF_THE_KEY, PASSING, RefusedError
 from collectors.settings import Settings
 from store.schema import Bad, Batch
 
@@ -46,6 +46,7 @@ class Threads:
         self.client, self.case, self.known, self.done = client, case, known, done
         self.unit = Unit(f"threads: {case.name}", (case.name,), settings, client)
         self.read = self.unread = self.broken = 0
+        self.failing = 0  # in a row
 
     def run(self) -> Iterator[Batch]:
         """Batches. Raises BudgetSpentError or RefusedError after one that says so."""
@@ -67,7 +68,8 @@ class Threads:
             yield self.unit.batch(asked.found, checks=frame(asked.checks))
             for uri in asked.replies:
                 yield from self._thread(due[uri], due)
-        yield self.unit.batch(status="done", gap=bool(self.unread), stop_reason=self._said())
+        status = "partial" if self.broken else "done"
+        yield self.unit.batch(status=status, gap=bool(self.unread), stop_reason=self._said())
 
     def _thread(self, row: Due, due: Mapping[str, Due]) -> Iterator[Batch]:
         thread = Thread()
@@ -80,10 +82,14 @@ class Threads:
         except BudgetSpentError as error:
             stop = error  # what came is kept, and the thread waits for the next run
         except RefusedError as error:
-            stop = error if error.kind in (*PASSING, "forbidden") else None
             thread.whole = False
             thread.found.bad.append(Bad(self.unit.name, f"a thread: {error}"))
+            # Some trees Reddit never manages to send; one of them must not hold up the others.
+            self.failing += 1
+            alone = error.kind in ("down", "garbled", "missing", "legal", "asked")
+            stop = None if alone and self.failing < FAILURES else error
         else:
+            self.failing = 0
             now = self.client.now()
             checks = [
                 check(due[one["uri"]], now, one["likes"], one["replies"])
@@ -104,7 +110,7 @@ class Threads:
         if self.unread:
             said += f"; at least {self.unread:,} comments in them were not, Reddit only counts them"
         if self.broken:
-            said += f"; {self.broken:,} threads came damaged"
+            said += f"; {self.broken:,} threads came damaged, or not at all"
         return said
 
 
@@ -203,11 +209,11 @@ def read(client: Client, name: str, place: str, thread: Thread) -> None:
                 things = listing(answer[1] if isinstance(answer, list) and answer[1:] else None)[0]
             stubs += _walk(things, asked, place, thread.found, seen)
     except RefusedError as error:
-        if error.kind in ("limited", "network", "credentials", "revoked", "blocked", "suspended"):
-            raise
-        thread.whole = False
-        thread.found.bad.append(Bad(place, f"part of a thread: {error}"))
         stubs.append(stub)
+        thread.whole = False
+        if error.kind in (*PASSING, *OF_THE_KEY):
+            raise
+        thread.found.bad.append(Bad(place, f"part of a thread: {error}"))
     finally:
         thread.unread = sum(max(stub.count, 1) for stub in (*stubs, *blind))
 

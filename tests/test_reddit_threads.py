@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from testbeds.reddit.sim import SimReddit, Thing, comment, post
 from collectors import reddit_threads
 from collectors.reddit_again import DAILY, LADDER, next_at, stepped, unread
 from collectors.reddit_client import Client
+from collectors.reddit_refusals import RefusedError
 from collectors.reddit_threads import Thread, read
 from store.tables import Store
 
@@ -42,8 +44,10 @@ def grown(link: Thing, wide: int, deep: int = 0) -> list[Thing]:
 
 
 def seen(sim: SimReddit, folder: Path, link: Thing) -> Thread:
+    """What came of a thread, also where the rest was refused."""
     thread = Thread()
-    read(Client(settings(sim, folder)), link["name"], "here", thread)
+    with suppress(RefusedError):
+        read(Client(settings(sim, folder)), link["name"], "here", thread)
     return thread
 
 
@@ -192,6 +196,25 @@ def test_a_thread_that_the_budget_left_over_is_read_by_the_next_run(
         collect(store, [mine], settings(sim, home.folder))
         assert sim.asked("/comments/") == 3
         assert held(store) == truth(*links, *comments)
+
+
+def test_a_thread_that_reddit_never_manages_to_send_holds_up_no_other(
+    home: Home, store: Store, slept: list[float]
+) -> None:
+    mine = case(home.cases)
+    links = [post(n, num_comments=1) for n in range(3)]
+    comments = [comment(n, links[n]) for n in range(3)]
+    with SimReddit(links, comments) as sim:
+        how = settings(sim, home.folder)
+        for _ in range(2):
+            sim.fault(f"/comments/{links[0]['id']}", times=3, status=503)
+            collect(store, [mine], how)
+        assert held(store) == truth(*links, *comments[1:])
+        assert ledger(store).filter(unit=UNIT)["status"].to_list() == ["partial", "partial"]
+        sim.log.clear()
+        collect(store, [mine], how)
+        assert held(store) == truth(*links, *comments)
+        assert sim.asked("/comments/") == 1
 
 
 def test_a_thread_is_read_again_at_each_step_of_the_ladder(
