@@ -10,7 +10,7 @@ from __future__ import annotations
 import socket
 import uuid
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -23,7 +23,7 @@ from cases.case import Case
 from cases.match import match
 from cli.console import warn
 from store.schema import Bad, Batch, Reading
-from store.tables import Store, StoreBusy, StoreError
+from store.tables import Store, StoreBusy, StoreError, Written
 
 BAD_SHOWN = 20
 
@@ -53,6 +53,7 @@ def ingest(
     batches: Iterable[Batch],
     *,
     ledger: bool = True,
+    write: Callable[[Batch, pl.DataFrame], Written] | None = None,
 ) -> list[Unit]:
     """Store every batch and return what came of each unit, in the order they were first seen.
 
@@ -62,7 +63,7 @@ def ingest(
     A unit's ledger row is written when the unit begins (status running), whenever it reaches a new
     cursor, and when it ends. When the collector or the store raises, the rows of the units under
     way become `failed` with the sentence of the error, and the error goes on. Without `ledger`
-    nothing is said there: the demo has a ledger of its own.
+    nothing is said there: the demo has a ledger of its own. `write` takes the place of the store's.
     """
     units: dict[tuple[str, str, str], Unit] = {}
     cursors = _Cursors(store)
@@ -99,7 +100,7 @@ def ingest(
                 unit = units[key] = _begun(batch, cursors)
                 log(unit)
             rows = match(batch.posts, cases, matched=matched, taken=batch.taken)
-            written = store.write(batch, rows)
+            written = (write or store.write)(batch, rows)
             unit.reading = batch.reading
             # What is yielded again was counted the first time, unless only now it was kept.
             unit.kept += written.new if batch.again else written.kept
