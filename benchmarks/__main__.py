@@ -2,7 +2,7 @@
 
 Absolute figures depend on the machine; the ratios hold when its speed drifts. BENCH_ROWS sets the
 number of generated posts (1,000,000 without it). BENCH_LARGE=1 measures the store at many sizes
-instead (`large.py`).
+instead (`large.py`). BENCH_ONLY=dumps measures the import of Reddit dumps only (`dumps.py`).
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from pathlib import Path
 
 import polars as pl
 
-from benchmarks import generate, large
+from benchmarks import dumps, generate, large
 from benchmarks.measure import Measured, measured, table
 
 ROWS = int(os.environ.get("BENCH_ROWS", "1_000_000"))
@@ -27,6 +27,9 @@ def main() -> None:
     """Generate posts, take them through import, score and cells, and print the ratios."""
     if os.environ.get("BENCH_LARGE") == "1":
         large.main()
+        return
+    if os.environ.get("BENCH_ONLY") == "dumps":
+        print("\n".join(dumps.main()))
         return
     print(
         f"{ROWS:,} generated posts; Python {platform.python_version()}, polars {pl.__version__}, "
@@ -42,6 +45,7 @@ def main() -> None:
         file = place / "posts.ndjson"
         generate.posts(file, ROWS)
         print(table([*pipeline(file), *dashboard()]))
+    print("\n".join(dumps.main()))
 
 
 def pipeline(file: Path) -> list[Measured]:
