@@ -23,7 +23,7 @@ from cases.case import Case
 from cases.match import match
 from cli.console import warn
 from store.schema import Bad, Batch, Reading
-from store.tables import Store, StoreBusy, StoreError
+from store.tables import Store, StoreBusy, StoreError, Written
 
 BAD_SHOWN = 20
 
@@ -54,6 +54,7 @@ def ingest(
     *,
     ledger: bool = True,
     begun: Callable[[Unit], object] | None = None,
+    write: Callable[[Batch, pl.DataFrame], Written] | None = None,
 ) -> list[Unit]:
     """Store every batch and return what came of each unit, in the order they were first seen.
 
@@ -64,7 +65,8 @@ def ingest(
     cursor, and when it ends. When the collector or the store raises, the rows of the units under
     way become `failed` with the sentence of the error, and the error goes on. Without `ledger`
     nothing is said there: the demo has a ledger of its own. `begun` is called with each unit when
-    it begins, for whoever has to report on it even if the collector raises.
+    it begins, for whoever has to report on it even if the collector raises. `write` takes the place
+    of the store's.
     """
     units: dict[tuple[str, str, str], Unit] = {}
     cursors = _Cursors(store)
@@ -103,7 +105,7 @@ def ingest(
                     begun(unit)
                 log(unit)
             rows = match(batch.posts, cases, matched=matched, taken=batch.taken)
-            written = store.write(batch, rows)
+            written = (write or store.write)(batch, rows)
             unit.reading = batch.reading
             # What is yielded again was counted the first time, unless only now it was kept.
             unit.kept += written.new if batch.again else written.kept
