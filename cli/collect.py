@@ -243,11 +243,12 @@ def unit_line(unit: Unit) -> str:
     counts += [f"{unit.wiped:,} deleted at the source"] if unit.wiped else []
     counts += [f"{unit.bad:,} unreadable"] if unit.bad else []
     if reading.observed_from and reading.observed_to:
-        counts[0] += f" ({_time(reading.observed_from)} to {_time(reading.observed_to)})"
+        counts[0] += f" of {_time(reading.observed_from)} to {_time(reading.observed_to)}"
     # A unit that is still open was cut off by the error that the collector's own sentence tells.
     end = "cut off" if reading.status == "running" else reading.status
     why = reading.stop_reason or reading.error
-    return f"{reading.unit}: {', '.join(counts)}; {end}{': ' if why else ''}{why}"
+    name = f'"{reading.unit}"' if " " in reading.unit else reading.unit
+    return f"{name}: {', '.join(counts)}; {end}{': ' if why else ''}{why}"
 
 
 def collector_line(outcome: Outcome) -> str:

@@ -104,7 +104,7 @@ def test_each_unit_says_why_it_ended_and_nothing_read_says_why(plans, aftershock
     )
     said = aftershock("collect", "reddit", "--case", "tootle").out.splitlines()
     assert any(
-        "reddit one: 1 read (2025-05-09 08:00 to 2025-05-09 12:00), 1 kept, 1 new; "
+        "reddit one: 1 read of 2025-05-09 08:00 to 2025-05-09 12:00, 1 kept, 1 new; "
         "done: read to the end" in one
         for one in said
     )
