@@ -91,7 +91,7 @@ def _run(
         outcome.code = _code(error)
     outcome.seconds = time.monotonic() - begun
     if halt.why and not outcome.units and not outcome.sentence:
-        outcome.sentence = f"{name}: {halt.why} before the source had given anything."
+        outcome.sentence = f"{name}: {halt.why}, before the source had given anything."
     if outcome.code == FINE and any(unit.reading.status == "failed" for unit in outcome.units):
         outcome.code = FAILED
 

@@ -234,7 +234,7 @@ def test_the_clock_ends_a_reading_and_what_was_read_stays(plans, home) -> None:
     assert stored() == 1  # nothing is begun when the time is over
     (row,) = ledger()
     assert (row["status"], row["cursor_after"]) == ("partial", "1")
-    assert row["stop_reason"] == "stopped by the clock, after 600 seconds"
+    assert row["stop_reason"] == "stopped by the clock after 600 seconds"
     assert "out of time" in outcomes[-1].sentence
 
 
@@ -244,7 +244,7 @@ def test_who_is_stopped_before_the_source_answers_says_so(plans, home) -> None:
     with halting(seconds=600) as halt:
         outcomes = list(collect_each(store, [case], Settings(home.folder), halt=halt))
     assert outcomes[-1].sentence == (
-        "reddit: stopped by the clock, after 600 seconds before the source had given anything."
+        "reddit: stopped by the clock after 600 seconds, before the source had given anything."
     )
     assert ledger() == []
 
