@@ -154,7 +154,7 @@ def gaps(spans: pl.DataFrame, *, since: datetime, until: datetime) -> pl.DataFra
         .join(stopped, on=["source", "hour"], how="left")
         .with_columns(pl.col("reason").fill_null("not collected"))
     )
-    return _cut(_stretches(missing, ["source", "reason"]), since, until).select(GAPS.names())
+    return cut(_stretches(missing, ["source", "reason"]), since, until).select(GAPS.names())
 
 
 def coverage(
@@ -173,7 +173,7 @@ def coverage(
     mine = spans.filter(pl.col("source").is_in(list(wanted)))
     if not mine.is_empty() and (mine["status"] == "file").all():
         return None
-    read = _cut(_stretches(_hours_of(spans, "covered"), ["source"]), since, until).filter(
+    read = cut(_stretches(_hours_of(spans, "covered"), ["source"]), since, until).filter(
         pl.col("source").is_in(list(wanted))
     )
     total = read.select((pl.col("end") - pl.col("start")).sum()).item()
@@ -187,7 +187,7 @@ def afterwards(spans: pl.DataFrame, *, since: datetime, until: datetime) -> pl.D
     """
     live = _hours_of(spans.filter("live"), "covered")
     late = _hours_of(spans, "covered", "file").join(live, on=["source", "hour"], how="anti")
-    return _cut(_stretches(late, ["source"]), since, until).select(STRETCH.names())
+    return cut(_stretches(late, ["source"]), since, until).select(STRETCH.names())
 
 
 def by_bucket(
@@ -302,7 +302,8 @@ def _stretches(hours: pl.DataFrame, by: list[str]) -> pl.DataFrame:
     )
 
 
-def _cut(stretches: pl.DataFrame, since: datetime, until: datetime) -> pl.DataFrame:
+def cut(stretches: pl.DataFrame, since: datetime, until: datetime) -> pl.DataFrame:
+    """Spans or stretches (source, start, end) as far as they lie in [since, until)."""
     return (
         stretches.with_columns(
             start=pl.max_horizontal("start", pl.lit(since, dtype=TIME)),

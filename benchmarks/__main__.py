@@ -48,7 +48,7 @@ def main() -> None:
 def pipeline(file: Path) -> list[Measured]:
     """Import, score and cells, each beside the plainest way to do the same with its library."""
     from analysis import series  # noqa: PLC0415 - after the environment is set
-    from analysis.vader import SCORER  # noqa: PLC0415
+    from analysis.tone import SCORER  # noqa: PLC0415
     from cases.case import get  # noqa: PLC0415
     from cli.ingest import ingest  # noqa: PLC0415
     from cli.score import score_store  # noqa: PLC0415

@@ -17,7 +17,7 @@ import cases.case as case_files
 from analysis import coverage
 from analysis.series import COLUMNS, INTERVAL_NOTE, cells_of, compact
 from analysis.table import STEPS, series_table
-from analysis.vader import SCORER
+from analysis.tone import RAW, SCORER
 from cases.case import Case
 from cli.console import CONFIGURATION, Stop, say, say_json, warn
 from cli.demo import open_demo
@@ -83,6 +83,7 @@ def posts(
     window = _window(since, until)
     sources = [item.value for item in source] if source else None
     manifest = _manifest(store, chosen, "posts", window, sources, lang, share=share)
+    manifest["raw_scorer"] = RAW
     write = partial(
         files.write_posts,
         store,
@@ -91,6 +92,7 @@ def posts(
         case=chosen.name,
         query_hash=chosen.query_hash,
         scorer=SCORER,
+        raw=RAW,
         sources=sources,
         langs=lang,
         share=share,

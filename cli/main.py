@@ -33,6 +33,7 @@ from cli.run import run
 from cli.schedule import app as schedule_app
 from cli.score import score
 from cli.setup import setup
+from cli.status import status
 from store.faults import panicked, said
 from store.location import store_location
 from store.tables import StoreBusy, StoreError, StoreUnfit
@@ -62,6 +63,7 @@ app.command()(dashboard)
 app.command()(demo)
 app.add_typer(case_app, name="case")
 app.add_typer(schedule_app, name="schedule")
+app.command()(status)
 app.command()(recheck)
 app.command()(maintain)
 app.command()(forget)

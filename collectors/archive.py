@@ -7,36 +7,32 @@ another post comes once more at the end.
 
 from __future__ import annotations
 
+import hashlib
+import json
 import re
-import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from collectors import Known, files, shapes
+from collectors import Known, files, memory, shapes
+from collectors.dumps import Filter
 from collectors.files import DamagedError
-from collectors.normalise import Gone, Row, frame
-from collectors.shapes import Normaliser, ShapeError
-from collectors.values import BadRecord
-from store.schema import Bad, Batch, Reading
+from collectors.readings import COLLECTOR, ENDED, File, Meter, Place, Plan, Progress, facts, tried
+from collectors.shapes import ShapeError
+from store.schema import Batch
 
 if TYPE_CHECKING:
     from cases.case import Case
 
 __all__ = ["ImportSettings", "ShapeError", "collect"]
 
-COLLECTOR = "archive"
-ROWS = 20_000  # a batch: some 20 MB of dump lines
 LOOKED_AT = 1_000  # records read, at most, to find out what a file holds
 SAMPLE = 100  # records on which a --map is tried
+ENDS = 1 << 16  # bytes at either end by which a file is known again
 CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
-TICK = 0.1  # seconds between two calls of `progress`
-
-Progress = Callable[[int, int, int], object]  # bytes done, bytes in all, records
 
 
 @dataclass(frozen=True)
@@ -45,7 +41,9 @@ class ImportSettings:
 
     `mapping` is a --map: our name -> their column or 'literal'. `taken` says that every row
     belongs to the case, so that the order of posts and comments does not matter. `collected_at`
-    takes the place of the files' own modification times.
+    takes the place of the files' own modification times. `whole` has every record parsed, also
+    those that can matter to no case. `anew` reads files from their beginning that an earlier import
+    left half-read.
     """
 
     files: Sequence[Path]
@@ -53,6 +51,8 @@ class ImportSettings:
     taken: bool = False
     progress: Progress | None = None
     collected_at: datetime | None = None
+    whole: bool = False
+    anew: bool = False
 
 
 def collect(
@@ -69,18 +69,26 @@ def collect(
 
     The ledger's unit is the name of the file without its folder, its control characters and bytes
     that are no UTF-8 written as escapes. A file that is damaged ends as `partial` with what was
-    good before; a bad record is counted with its line, never fatal.
+    good before; a bad record is counted with its line, never fatal. Its cursor says up to where a
+    file is stored; where `known` has one of an import of the same file by the same cases, only what
+    comes after it is yielded.
+
+    Lines of Reddit dumps that can matter to no case are counted and not parsed (dumps.py).
     """
     now = datetime.now(UTC)
+    for path in settings.files:
+        _check_memory(Path(path))
     plans = _named([_plan(Path(path), settings, now) for path in settings.files])
-    meter = _Meter(settings.progress, plans, twice=not settings.taken)
+    plans = _continued(plans, cases, known, settings)
+    meter = Meter(settings.progress, plans, twice=not settings.taken)
     if settings.taken:
         for plan in plans:
-            yield from _File(plan, meter, now, taken=True).read(comments=True, others=True)
+            yield from File(plan, meter, now, taken=True).read(comments=True, others=True)
         return
     opened = []
+    sieve = None if settings.whole else Filter(cases, known)
     for plan in plans:
-        file = _File(plan, meter, now)
+        file = File(plan, meter, now, sieve=sieve)
         opened.append(file)
         yield from file.read(comments=False, others=True)
         meter.total += plan.size * (file.deferred - plan.comments)
@@ -88,26 +96,55 @@ def collect(
         if file.deferred:
             yield from file.read(comments=True, others=False)
     for file in opened:
-        if file.quoting:
+        if file.again:
             yield from file.read_again()
 
 
-@dataclass(frozen=True)
-class _Plan:
-    """What a look at the first records of a file told."""
+def _check_memory(path: Path) -> None:
+    if not path.is_file():
+        return
+    window, left = memory.window(path), memory.available()
+    needed = window + memory.BESIDE
+    if left is not None and window > memory.BESIDE and left < needed:
+        raise ShapeError(
+            f"{_printable(str(path))}: unpacking it takes {needed / 1e6:,.0f} MB of memory (its"
+            f" window of {window / 1e6:,.0f} MB and {memory.BESIDE / 1e6:,.0f} MB for the import),"
+            f" and {left / 1e6:,.0f} MB are free. Close other programs or use a machine with more"
+            " memory. Nothing was imported."
+        )
 
-    path: Path
-    unit: str
-    layout: files.Layout
-    normaliser: Normaliser | None  # None: recognised a record at a time
-    source: str  # to whose account bad records and bytes go
-    dump: bool
-    comments: bool  # the first record was one
-    asked: datetime
-    size: int
+
+def _continued(
+    plans: list[Plan], cases: Sequence[Case], known: Known | None, settings: ImportSettings
+) -> list[Plan]:
+    """The plans with what tells each import from others, and how far an earlier one came."""
+    queries = sorted((case.name, case.query_hash) for case in cases)
+    together = [(plan.unit, plan.size) for plan in plans]
+    how = json.dumps([queries, sorted(settings.mapping.items()), settings.taken, together])
+    begun = {} if known is None or settings.anew else known.cursors(COLLECTOR)
+    plans = [
+        replace(plan, print=_fingerprint(plan.path, how), begun=begun.get(plan.unit))
+        for plan in plans
+    ]
+    # Of an import that was cut off some files are done already. One that came to its end is read
+    # from the beginning: whoever asks for it once more has a reason.
+    if all(Place.of(plan).reading == ENDED for plan in plans):
+        plans = [replace(plan, begun=None) for plan in plans]
+    return plans
 
 
-def _plan(path: Path, settings: ImportSettings, now: datetime) -> _Plan:
+def _fingerprint(path: Path, how: str) -> str:
+    """16 hex digits: of the file's size, its first and last bytes, and how it is imported."""
+    size = path.stat().st_size
+    digest = hashlib.sha256(f"{size} {how}".encode())
+    with path.open("rb") as file:
+        digest.update(file.read(ENDS))
+        file.seek(max(size - ENDS, 0))
+        digest.update(file.read(ENDS))
+    return digest.hexdigest()[:16]
+
+
+def _plan(path: Path, settings: ImportSettings, now: datetime) -> Plan:
     shown = _printable(str(path))
     if not path.is_file():
         raise FileNotFoundError(f"{shown}: no such file. Nothing was imported.")
@@ -128,7 +165,7 @@ def _plan(path: Path, settings: ImportSettings, now: datetime) -> _Plan:
         raise ShapeError(f"{shown}: no record in it can be read ({reasons}). Nothing was imported.")
     if normaliser is not None:
         _check_columns(shown, settings.mapping, sample)
-        results = [_try(normaliser, record, asked, now) for record in sample]
+        results = [tried(normaliser, record, asked, now) for record in sample]
         if all(isinstance(result, str) for result in results):
             raise ShapeError(
                 f"{shown}: with this --map none of the first {len(sample)} records can be read: "
@@ -138,10 +175,10 @@ def _plan(path: Path, settings: ImportSettings, now: datetime) -> _Plan:
         known = [(found, record) for record in sample if (found := shapes.recognise(record))]
         if not known:
             raise shapes.unknown_shape(shown, sample[:SAMPLE], now)
-        results = [_try(found, record, asked, now) for found, record in known]
+        results = [tried(found, record, asked, now) for found, record in known]
     first = next((result for result in results if not isinstance(result, str)), None)
-    row = _facts(first) if first is not None else ("reddit", "post", None)
-    return _Plan(
+    row = facts(first) if first is not None else ("reddit", "post", None)
+    return Plan(
         path=path,
         unit=_printable(path.name),
         layout=layout,
@@ -182,15 +219,6 @@ def _check_columns(shown: str, mapping: Mapping[str, str], sample: list[files.Re
             )
 
 
-def _try(
-    normaliser: Normaliser, record: files.Record, asked: datetime, now: datetime
-) -> Row | Gone | str:
-    try:
-        return normaliser(record, asked, now)
-    except BadRecord as error:
-        return str(error)
-
-
 def _printable(name: str) -> str:
     """A path as it can go to a terminal and the ledger.
 
@@ -201,7 +229,7 @@ def _printable(name: str) -> str:
     return CONTROL.sub(lambda found: f"\\x{ord(found[0]):02x}", text)
 
 
-def _named(plans: list[_Plan]) -> list[_Plan]:
+def _named(plans: list[Plan]) -> list[Plan]:
     """Files of one name in different folders get a number: the unit is a key of the ledger."""
     seen: Counter[str] = Counter()
     named = []
@@ -211,193 +239,3 @@ def _named(plans: list[_Plan]) -> list[_Plan]:
         unit = plan.unit if again == 1 else f"{plan.unit} ({again})"
         named.append(replace(plan, unit=unit))
     return named
-
-
-class _Meter:
-    """How far the whole import is, told to `progress` at most ten times a second."""
-
-    def __init__(self, tell: Progress | None, plans: list[_Plan], *, twice: bool) -> None:
-        self.tell = tell
-        self.done = 0
-        self.rows = 0
-        self.total = sum(plan.size * (2 if twice and plan.comments else 1) for plan in plans)
-        self.next = 0.0
-
-    def read(self, size: int) -> None:
-        self.done += size
-        now = time.monotonic()
-        if self.tell is not None and now >= self.next:
-            self.next = now + TICK
-            self.say()
-
-    def say(self) -> None:
-        if self.tell is not None:
-            self.tell(self.done, max(self.total, self.done), self.rows)
-
-
-@dataclass
-class _Part:
-    """What one source has in a file: totals so far, and what the next batch will carry."""
-
-    items: int = 0
-    first: datetime | None = None
-    last: datetime | None = None
-    rows: list[Row] = field(default_factory=list)
-    gone: list[str] = field(default_factory=list)
-    bad: list[Bad] = field(default_factory=list)
-
-
-class _File:
-    """One file from its first to its last reading: its totals live that long."""
-
-    def __init__(self, plan: _Plan, meter: _Meter, now: datetime, *, taken: bool = False) -> None:
-        self.plan = plan
-        self.meter = meter
-        self.now = now
-        self.taken = taken
-        self.parts: dict[str, _Part] = {plan.source: _Part()}
-        self.waiting = 0  # records for the next batch
-        self.bytes = 0
-        self.deferred = False  # comments were left for a second reading
-        self.unparsed = False  # the first reading passed this line over without parsing it
-        self.quoting = False  # there are posts to be yielded again
-        self.broken = ""  # where the file is damaged
-
-    def read(self, *, comments: bool, others: bool) -> Iterator[Batch]:
-        """One reading. Every record is counted in one reading only, whatever it turns out to be."""
-        plan = self.plan
-        place, self.broken = 0, ""
-        before = self.meter.done
-        skip = None
-        if plan.dump and not (comments and others):
-            skip = self._mark_comment if comments else self._skip_comment
-        try:
-            for place, record in files.records(
-                plan.path, plan.layout, on_read=self.meter.read, skip=skip
-            ):
-                result = record if isinstance(record, str) else self._normalised(record)
-                comment = not isinstance(result, str) and _facts(result)[1] == "comment"
-                # What the first reading passed over unparsed is the second one's, even if it
-                # turns out to be no comment.
-                second = comment or self.unparsed
-                self.unparsed = False
-                if comments if second else others:
-                    self._add(place, result)
-                elif comment:
-                    self.deferred = True
-                if self.waiting >= ROWS:
-                    self.bytes = max(self.bytes, self.meter.done - before)
-                    yield from self._batches("running")
-        except DamagedError as error:
-            after = f"; the last record before that is in line {place:,}" if place else ""
-            self.broken = f"{plan.unit} {error}{after}. What was good before is kept."
-        self.bytes = max(self.bytes, self.meter.done - before)
-        self.meter.say()
-        if self.quoting or (self.deferred and not comments):
-            yield from self._batches("running")
-        else:
-            yield from self._ended()
-
-    def read_again(self) -> Iterator[Batch]:
-        """The last reading: only the posts that quote another, which were counted before."""
-        plan = self.plan
-        # What is damaged was said by the reading before, which passed no line over.
-        with suppress(DamagedError):
-            for _, record in files.records(
-                plan.path,
-                plan.layout,
-                on_read=self.meter.read,
-                skip=_quotes_nothing if plan.dump else None,
-            ):
-                result = record if isinstance(record, str) else self._normalised(record)
-                if isinstance(result, str | Gone) or result["quoted"] is None:
-                    continue
-                self.parts.setdefault(result["source"], _Part()).rows.append(result)
-                self.waiting += 1
-                if self.waiting >= ROWS:
-                    yield from self._batches("running", again=True)
-        self.meter.say()
-        yield from self._ended(again=True)
-
-    def _ended(self, *, again: bool = False) -> Iterator[Batch]:
-        return self._batches("partial" if self.broken else "done", self.broken, again=again)
-
-    def _skip_comment(self, line: bytes) -> bool:
-        # A comment of a dump has no title: looking for the key costs a hundredth of parsing.
-        if b'"title"' in line:
-            return False
-        self.deferred = True
-        return True
-
-    def _mark_comment(self, line: bytes) -> bool:
-        self.unparsed = b'"title"' not in line
-        return False
-
-    def _normalised(self, record: files.Record) -> Row | Gone | str:
-        normaliser = self.plan.normaliser or shapes.recognise(record)
-        if normaliser is None:
-            return "no known shape, unlike the records before"
-        return _try(normaliser, record, self.plan.asked, self.now)
-
-    def _add(self, place: int, result: Row | Gone | str) -> None:
-        self.waiting += 1
-        self.meter.rows += 1
-        if isinstance(result, str):
-            part = self.parts[self.plan.source]
-            part.items += 1
-            part.bad.append(Bad(f"{self.plan.unit}:{place}", result))
-            return
-        source, _, at = _facts(result)
-        part = self.parts.setdefault(source, _Part())
-        part.items += 1
-        if at is not None:
-            part.first = at if part.first is None else min(part.first, at)
-            part.last = at if part.last is None else max(part.last, at)
-        if isinstance(result, Gone):
-            part.gone.append(result.uri)
-        else:
-            part.rows.append(result)
-            if result["quoted"] is not None and not (self.taken or self.quoting):
-                self.quoting = True
-                self.meter.total += self.plan.size
-
-    def _batches(self, status: str, error: str = "", *, again: bool = False) -> Iterator[Batch]:
-        self.waiting = 0
-        for source, part in self.parts.items():
-            reading = Reading(
-                unit=self.plan.unit,
-                source=source,
-                observed_from=part.first,
-                observed_to=None if part.last is None else part.last + timedelta(seconds=1),
-                items=part.items,
-                bytes=self.bytes if source == self.plan.source else 0,
-                status=status,
-                stop_reason={"done": "end of file", "partial": "damaged file"}.get(status, ""),
-                error=error,
-            )
-            ended = status != "running"
-            if ended or part.rows or part.gone or part.bad:
-                batch = Batch(
-                    collector=COLLECTOR,
-                    reading=reading,
-                    posts=frame(part.rows),
-                    gone=tuple(part.gone),
-                    bad=tuple(part.bad),
-                    taken=self.taken,
-                    again=again,
-                )
-                part.rows, part.gone, part.bad = [], [], []
-                yield batch
-
-
-def _quotes_nothing(line: bytes) -> bool:
-    # Every key that can hold a quote, in a dump or in a record of ours among its lines, and the
-    # escapes with which a key may be written.
-    return not (b"crosspost_parent" in line or b"quoted" in line or b"\\u00" in line)
-
-
-def _facts(result: Row | Gone) -> tuple[str, str, datetime | None]:
-    """Source, kind and time."""
-    if isinstance(result, Gone):
-        return result.source, result.kind, result.at
-    return result["source"], result["kind"], result["at"]

@@ -114,6 +114,7 @@ class Phrase:
         self._before = progress.read()
         self._bytes = 0
         self._pending: Batch | None = None  # the last page, until it is known what follows it
+        self._followed = True  # everything on the last page that there was to follow
         self._doubtful: list[str] = []
 
     def batches(self) -> Iterator[Batch]:
@@ -182,8 +183,8 @@ class Phrase:
                 if held is not None:
                     yield held
                 yield from self._follow(new, walk.stretch)
-                followed = followed and not self._run.unfollowed
-                if followed:
+                followed = followed and self._followed
+                if self._followed:
                     self._progress.add_looked(((walk.low, high),), self._run.now)
                 elif again:
                     return
@@ -233,6 +234,7 @@ class Phrase:
         """Replies and quotes of the matched posts of a page that lie in the stretch."""
         start, end = stretch
         threads = self._run.threads
+        self._followed = True
         for view in page.matching(self._run.cases):
             at = page.times.get(str(view["uri"]))
             if at is None or not start <= at < end or not threads.wants(view):
@@ -240,7 +242,7 @@ class Phrase:
             yield from self._flush()  # the post itself is stored before what belongs to it
             for found in threads.follow(view):
                 if found is None:
-                    self._run.unfollowed = True
+                    self._followed, self._run.unfollowed = False, True
                     return
                 self._run.followed += len(found.rows)
                 reading = Reading(FOLLOWED, SOURCE, pages=threads.asked, items=self._run.followed)

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
 from cases.case import Case
-from collectors.stretches import Stretches, common, common_to_all, joined, length, without
+from collectors.stretches import Stretches, common, common_to_all, joined, without
 
 READ, CAPPED = "read", "capped"
 # Replies and quotes of a post come for days. Each post is looked at when it is first read and again
@@ -92,10 +92,11 @@ class Progress:
         due: Stretches = ()
         read = common(self.read(), window)
         for number, age in enumerate(LOOKS):
-            left = common(read, ((_FIRST, max(_FIRST, now - age)),))
-            left = without(left, self._common(str(number)))
-            if length(left) >= age / 4:
-                due = joined((*due, *left))
+            ripe = max(_FIRST, now - age)
+            left = without(common(read, ((_FIRST, ripe),)), self._common(str(number)))
+            due = joined(
+                (*due, *((a, b) for a, b in left if b - a >= age / 4 or b <= ripe - age / 4))
+            )
         return due
 
     def _common(self, name: str) -> Stretches:

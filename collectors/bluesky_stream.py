@@ -221,14 +221,16 @@ class _Run:
             fresh = self._unseen(feed, frames)
             if fresh:
                 heard = time.monotonic()
-                for one in picker.pick(fresh, datetime.now(UTC)):
-                    if one.event.kind in ("info", "error"):
-                        self._told(one)
-                        continue
+                picked = picker.pick(fresh, datetime.now(UTC))
+                self._heed(picked)
+                for one in picked:
                     if self.pending.clashes(one):
                         yield self._batch("running", "", cut=True)
                     self.pending.add(one)
                 self._advance(feed, fresh)
+                notices = sum(one.event.kind in ("info", "error") for one in picked)
+                self.count.items += len(fresh) - notices
+                _end(picked)
             if self._due():
                 yield self._batch("running", "")
             self._check_cap()
@@ -252,7 +254,6 @@ class _Run:
 
     def _advance(self, feed: Feed, frames: list[bytes]) -> None:
         """The cursor is at the last of these events."""
-        self.count.items += len(frames)
         first, last = _located(frames), _located(frames[::-1])
         if first is None or last is None:
             return
@@ -281,13 +282,12 @@ class _Run:
         last = min(last, datetime.now(UTC))  # a clock may be ahead; the future was not read
         self.count.observed_to = max(last, self.count.observed_to or last)
 
-    def _told(self, one: Picked) -> None:
-        name = one.event.name
-        if one.event.kind == "error":
-            raise WireError(f"the server ended the stream ({name if name.isalnum() else 'error'})")
-        if name == "OutdatedCursor" and self.cursor is not None:
+    def _heed(self, picked: Sequence[Picked]) -> None:
+        """What the server says about the cursor, before what came after it is counted as read."""
+        names = {one.event.name for one in picked if one.event.kind == "info"}
+        if "OutdatedCursor" in names and self.cursor is not None:
             self._lost()
-        if name == "FutureCursor" and self.cursor is not None and not self.by_time:
+        if "FutureCursor" in names and self.cursor is not None and not self.by_time:
             # The number is of another server, or of this one before it was set up anew.
             self.by_time = True
             raise _AgainError
@@ -420,6 +420,14 @@ def _cap(settings: Settings) -> float | None:
     if not cap >= 0:
         raise UnfitError("AFTERSHOCK_JETSTREAM_MONTHLY_GB has to be a number of gigabytes, as 40.")
     return cap
+
+
+def _end(picked: Sequence[Picked]) -> None:
+    """Raises WireError if the server said that it ends the stream."""
+    for one in picked:
+        if one.event.kind == "error":
+            name = one.event.name if one.event.name.isalnum() else "an error"
+            raise WireError(f"the server ended the stream ({name})")
 
 
 def _located(frames: Sequence[bytes]) -> Event | None:

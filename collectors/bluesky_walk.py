@@ -19,8 +19,7 @@ from collectors.stretches import Stretch, Stretches, joined, without
 EDGES = (timedelta(minutes=1), timedelta(seconds=1))
 SURELY_SHOWN = 25  # any server shows that many posts of one query
 UNSORTED_MOST = 1_000  # a query of fewer posts that ended by itself is whole in whatever order
-SLACK = timedelta(minutes=1)  # by which neighbours may stand in the wrong order
-WRONG_MOST = 0.1  # of the neighbours; single posts dated back far are normal
+SLACK = timedelta(minutes=1)  # by which a post may stand too far down
 SHORTEST = timedelta(hours=1)  # a stretch in no order is halved down to this
 TAIL = 5  # the oldest posts seen, of which the youngest counts: one dated back far must not
 
@@ -33,24 +32,17 @@ class Slice:
     new: int = 0  # of these, not shown by the query before
     ended: bool = False  # by a missing cursor: not by a server that repeats itself
     tail: deque[datetime] = field(default_factory=lambda: deque(maxlen=TAIL))
-    _last: datetime | None = None
-    _wrong: int = 0
-    _pairs: int = 0
+    ordered: bool = True  # newest first, as far as one can see
 
     def add(self, times: Sequence[datetime], hits: int, new: int) -> None:
         """A page: the times the server sorts by, in its order."""
         for at in times:
-            if self._last is not None:
-                self._pairs += 1
-                self._wrong += at - self._last > SLACK
-            self._last = at
+            # Single posts dated back far are normal; one younger than each of the last ones is not.
+            if len(self.tail) == TAIL and at > max(self.tail) + SLACK:
+                self.ordered = False
+            self.tail.append(at)
         self.hits += hits
         self.new += new
-        self.tail.extend(times)
-
-    @property
-    def ordered(self) -> bool:
-        return self._wrong <= max(1, WRONG_MOST * self._pairs)
 
 
 class Walk:

@@ -86,9 +86,10 @@ class Feed:
         except ConnectionClosed as closed:
             self.closed = closed
         self.received += sum(map(len, frames))
-        return self._decompressed(frames)
+        return self.unpacked(frames)
 
-    def _decompressed(self, frames: list[bytes]) -> list[bytes]:
+    def unpacked(self, frames: list[bytes]) -> list[bytes]:
+        """The frames as JSON. UndecodableError if one cannot be decompressed."""
         if self.decompressor is None:
             return frames
         decompress = self.decompressor.decompress

@@ -30,6 +30,7 @@ PARQUET = b"PAR1"
 READ = 1 << 14  # compressed bytes at a time: what they unpack to has to fit in memory
 LINE_LIMIT = 16 << 20  # the longest real record is some 100 kB; a longer line is a broken file
 FIELD_LIMIT = 1 << 20  # so that a quote that is never closed costs one megabyte, not the file
+BLOCK = 2 << 20  # lines looked through at once: smaller ones cost more for each search begun
 SAMPLE = 1 << 18
 PARQUET_ROWS = 5_000
 DELIMITERS = ",;\t|"
@@ -147,6 +148,54 @@ def lines(
         yield number + 1, None if overlong else tail, False
 
 
+def blocks(
+    parts: Iterator[bytes], size: int = BLOCK, limit: int = LINE_LIMIT
+) -> Iterator[tuple[int, memoryview | None, bool]]:
+    """The number of the first line, whole lines each with its newline (None: one line over the
+    limit), and whether the last of them had a newline of its own.
+
+    What came before damage is given before DamagedError is raised.
+    """
+    number, tail, held = 1, b"", 0
+    waiting: list[bytes] = []
+    overlong = False
+    damage: DamagedError | None = None
+    ended = False
+    while not ended:
+        try:
+            part = next(parts, None)
+        except DamagedError as error:
+            damage, part = error, None
+        ended = part is None
+        if part is not None and overlong:
+            _, newline, part = part.partition(b"\n")
+            if not newline:
+                continue
+            yield number, None, True
+            number, overlong = number + 1, False
+        if part:
+            waiting.append(part)
+            held += len(part)
+        if not ended and held < size:
+            continue
+        data = b"".join([tail, *waiting])
+        waiting.clear()
+        held = 0
+        cut = data.rfind(b"\n") + 1
+        if cut:
+            yield number, memoryview(data)[:cut], True
+            number += data.count(b"\n", 0, cut)
+        tail = data[cut:]
+        if len(tail) > limit:
+            tail, overlong = b"", True
+    if damage is not None:
+        raise damage
+    if overlong:
+        yield number, None, False
+    elif tail:
+        yield number, memoryview(tail + b"\n"), False
+
+
 def layout(path: Path) -> Layout:
     """Recognise what is in a file from its first bytes, unpacked."""
     head = bytearray()
@@ -209,7 +258,6 @@ def records(
 
 
 def _json_records(parts: Iterator[bytes], skip: Skip | None) -> Iterator[Numbered]:
-    loads = json.loads
     for number, raw, ended in lines(parts):
         if raw is None:
             yield number, f"longer than {LINE_LIMIT >> 20} MiB"
@@ -219,21 +267,23 @@ def _json_records(parts: Iterator[bytes], skip: Skip | None) -> Iterator[Numbere
             continue
         if skip is not None and skip(line):
             continue
-        try:
-            record = loads(line.decode())
-        except UnicodeDecodeError as error:
-            reason = f"not UTF-8 (byte {error.start + 1} of the line)"
-        except (ValueError, RecursionError) as error:
-            reason = _json_reason(line, error)
-        else:
-            if isinstance(record, dict):
-                yield number, record
-            else:
-                yield number, f"JSON, but no object: {type(record).__name__}"
-            continue
-        yield number, reason
-        if not ended:
+        record, whole = parsed(line)
+        yield number, record
+        if not (whole or ended):
             raise DamagedError(f"ends in the middle of line {number:,}")
+
+
+def parsed(line: bytes) -> tuple[Record | str, bool]:
+    """The record of a line, or what is wrong with it, and whether the line is JSON at all."""
+    try:
+        record = json.loads(line.decode())
+    except UnicodeDecodeError as error:
+        return f"not UTF-8 (byte {error.start + 1} of the line)", False
+    except (ValueError, RecursionError) as error:
+        return _json_reason(line, error), False
+    if isinstance(record, dict):
+        return record, True
+    return f"JSON, but no object: {type(record).__name__}", True
 
 
 def _json_reason(line: bytes, error: ValueError | RecursionError) -> str:

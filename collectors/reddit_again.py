@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import polars as pl
@@ -95,7 +95,7 @@ def ask(client: Client, rows: Sequence[Due], place: str, *, threads: bool) -> As
     gone at the second miss. `threads`: the caller reads those that have any, and checks them off
     then; otherwise a thread that waits to be read is left waiting.
     """
-    asked = datetime.now(UTC)
+    asked = client.now()
     names = {row["uri"].removeprefix("reddit:"): row for row in rows[:AT_ONCE]}
     things, _ = listing(client.get("api/info/", id=",".join(names)))
     result = Asked()

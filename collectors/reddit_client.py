@@ -37,6 +37,7 @@ URL = "AFTERSHOCK_REDDIT_URL"  # another address for both of Reddit's hosts: a t
 OAUTH_URL, REDDIT_URL = "https://oauth.reddit.com", "https://www.reddit.com"
 BUDGET = 600  # requests of a run; Reddit allows 1,000 in ten minutes (headers of 2025 and 2026)
 TIMEOUT = 30.0  # seconds of silence
+SHORTEST_AGENT = 7  # prawcore asks for as much, but counts what PRAW adds
 PATIENCE = 60.0  # seconds: who is told to wait longer ends, and cron comes again
 TRIES = 3
 _LIMITS = ("x-ratelimit-used", "x-ratelimit-remaining", "x-ratelimit-reset")
@@ -68,6 +69,11 @@ class Client:
         self.budget = budget if budget is not None else settings.budget or BUDGET
         self._cache = settings.cache / "reddit-key.json"
         key, secret, agent = (settings.credentials[name].strip() for name in NAMES)
+        if len(agent) < SHORTEST_AGENT:
+            raise UnfitError(
+                "AFTERSHOCK_REDDIT_USER_AGENT says too little. Reddit asks for"
+                " <platform>:<app>:<version> (by /u/<your name>); docs/reddit.md has an example."
+            )
         # Only to tell a key that was taken away from one that never worked.
         self._fingerprint = hashlib.sha256(f"{key}:{secret}".encode()).hexdigest()[:16]
         self._secret = secret
@@ -92,6 +98,10 @@ class Client:
     def remaining(self) -> int | None:
         """Requests that Reddit still allows in this window, as it said last."""
         return self._limiter.remaining
+
+    def now(self) -> datetime:
+        """The time by which everything in this run is dated and due, UTC."""
+        return datetime.now(UTC)
 
     def get(self, path: str, **params: str | int) -> Any:
         """What Reddit says under this path. Raises RefusedError or BudgetSpentError."""

@@ -94,7 +94,7 @@ def normalised(thing: Any, asked: datetime) -> Row | Gone:
 
 def page(client: Client, path: str, place: str, **params: str | int) -> Found:
     """One page of a listing. Raises RefusedError or BudgetSpentError."""
-    asked = datetime.now(UTC)
+    asked = client.now()
     things, after = listing(client.get(path, limit=AT_ONCE, **params))
     found = Found(after=after)
     found.take(things, asked, place)

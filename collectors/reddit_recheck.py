@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import TYPE_CHECKING
 
 from collectors.errors import CollectorError
@@ -48,7 +48,7 @@ def collect(known: Known, settings: Settings, *, many_gone: bool = False) -> Ite
 
 
 def _batches(client: Client, unit: Unit, known: Known, *, many_gone: bool) -> Iterator[Batch]:
-    started = datetime.now(UTC)
+    started = client.now()
     done: set[int] = set()
     asked = absent = 0
     while due := _due(client, known, started, done):
@@ -60,12 +60,14 @@ def _batches(client: Client, unit: Unit, known: Known, *, many_gone: bool) -> It
             asked += sum(not row["misses"] for row in rows)
             absent += answer.lost
             if asked >= FEWEST and absent > MOST_ABSENT * asked and not many_gone:
-                raise CollectorError(
+                sentence = (
                     f"Reddit shows no longer what it showed: {absent:,} of {asked:,} posts are"
                     " absent at once. That looks like a fault of Reddit, so no post was wiped for"
                     " it. Try again tomorrow; if it is right that so many are gone, run:"
                     " aftershock recheck --source reddit --many-gone"
                 )
+                yield unit.batch(status="failed", stop_reason="most is absent", error=sentence)
+                raise CollectorError(sentence)
             yield replace(unit.batch(answer.found, checks=frame(answer.checks)), again=True)
     yield unit.batch(status="done", stop_reason="asked about everything that was due")
 

@@ -26,6 +26,13 @@ CAUGHT = (
     TypeError,
 )
 
+BROKEN = (
+    requests.ConnectionError,
+    requests.Timeout,
+    requests.exceptions.ChunkedEncodingError,
+    requests.exceptions.ContentDecodingError,
+)
+
 # Only a person can change these; those of a community concern nothing but it.
 OF_THE_KEY = ("credentials", "revoked", "blocked", "suspended")
 OF_A_COMMUNITY = ("private", "banned", "quarantined", "missing", "forbidden", "legal")
@@ -64,16 +71,10 @@ def refused(  # noqa: PLR0911 - a line a case
     response = getattr(error, "response", None)
     if isinstance(error, prawcore.OAuthException):
         return _wrong_key(None)
-    if isinstance(error, prawcore.InvalidInvocation):
-        return RefusedError(
-            "credentials",
-            "AFTERSHOCK_REDDIT_USER_AGENT says too little. Reddit asks for"
-            " <platform>:<app>:<version> (by /u/<your name>); docs/reddit.md has an example.",
-        )
     if isinstance(response, requests.Response):
         return _answered(error, response, worked)
     original = getattr(error, "original_exception", error)
-    if isinstance(original, (requests.ConnectionError, requests.Timeout)):
+    if isinstance(original, BROKEN):
         return _network(original)
     if isinstance(error, praw.exceptions.RedditAPIException):
         return RefusedError("asked", "Reddit does not take this question (400 Bad Request).")

@@ -7,7 +7,7 @@ Reddit can no longer be asked for a span of time, gives about 250 results to a q
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from itertools import product
 from typing import TYPE_CHECKING
 
@@ -85,7 +85,7 @@ class Search:
         known = self.places.of(self.cases) or []
         newest = [one["newest"] for one in known if one.get("newest") is not None]
         target = min(newest) - OVERLAP if known and len(newest) == len(known) else None
-        began = datetime.now(UTC).timestamp()
+        began = self.client.now().timestamp()
         top: float | None = None
         for found in self._results(*NEWEST, target):
             top = max(filter(None, (top, found.newest)), default=None)
@@ -106,7 +106,7 @@ class Search:
         for sort, span in due:
             for found in self._results(sort, span):
                 yield self.unit.batch(found)
-            asked = datetime.now(UTC).timestamp()
+            asked = self.client.now().timestamp()
             for case, one in zip(self.cases, self.places.of(self.cases) or (), strict=False):
                 cells = dict(one.get("cells") or {}) | {f"{sort}/{span}": asked}
                 self.places.put([case], cells=cells)
@@ -117,7 +117,7 @@ class Search:
             )
 
     def _due(self) -> list[tuple[str, str]]:
-        now = datetime.now(UTC).timestamp()
+        now = self.client.now().timestamp()
         known = self.places.of(self.cases)
         if known is None:
             return []  # first the newest

@@ -7,7 +7,7 @@ PRAW's streams, which miss posts beyond 100 between two looks. Comments are not 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from collectors.reddit_client import BudgetSpentError, Client
@@ -55,9 +55,10 @@ class Sweep:
         known = self.places.of(cases)
         newest = [float(one["newest"]) for one in known or () if one.get("newest") is not None]
         self.reached = min((float(one["to"]) for one in known), default=None) if known else None
-        # What is read down to; a subreddit that was empty is read to its end.
-        self.target = floor.timestamp()
+        # Below `join` everything was read before; a subreddit that was empty is read to its end.
+        self.join = self.target = floor.timestamp()
         if newest and len(newest) == len(cases):
+            self.join = max(self.join, min(newest))
             self.target = max(self.target, min(newest) - OVERLAP)
 
     @property
@@ -83,12 +84,13 @@ class Sweep:
                 raise
 
     def _pages(self) -> Iterator[Batch]:
-        began = datetime.now(UTC).timestamp()
+        began = self.client.now().timestamp()
         cut = self._cut()
         after: str | None = None
         aside: tuple[str, int] | None = None  # where to go on if the place of the cut is gone
         newest: float | None = None
         depth = 0
+        joined = False
         seen: set[str] = set()
         while True:
             found = self._page(after)
@@ -98,15 +100,16 @@ class Sweep:
                 continue
             aside = None
             newest = max(filter(None, (newest, found.newest)), default=None)
-            joined = found.oldest is not None and found.oldest < self.target
+            oldest = float("inf") if found.oldest is None else found.oldest
+            joined |= oldest < self.join
             repeats = found.after in seen
             found.since(self.floor)
             self.brought.update(row["uri"] for row in found.rows)
-            if joined or found.after is None or repeats or depth >= MOST_PAGES:
+            if oldest < self.target or found.after is None or repeats or depth >= MOST_PAGES:
                 break
             seen.add(found.after)
             after = found.after
-            if cut and found.oldest is not None and found.oldest < cut["newest"]:
+            if cut and oldest < cut["newest"]:
                 # From here on, the sweep that was cut off has read already.
                 aside = (after, depth)
                 after = _name(self.client.mask(cut["place"]))

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from collectors.reddit_again import Due, ask, check, frame, stepped, unread
@@ -52,7 +52,7 @@ class Threads:
         yield from ended(self.unit, self._batches(), self._said)
 
     def _batches(self) -> Iterator[Batch]:
-        now = datetime.now(UTC)
+        now = self.client.now()
         due = waiting(self.client, self.known, now)
         uris = [uri for uri, row in due.items() if "reddit:t3_" in uri and unread(row, now)]
         own = self.known.matched(self.case.name, self.case.query_hash, uris)
@@ -84,7 +84,7 @@ class Threads:
             thread.whole = False
             thread.found.bad.append(Bad(self.unit.name, f"a thread: {error}"))
         else:
-            now = datetime.now(UTC)
+            now = self.client.now()
             checks = [
                 check(due[one["uri"]], now, one["likes"], one["replies"])
                 for one in thread.found.rows
@@ -127,7 +127,7 @@ class Revisits:
         yield from ended(self.unit, self._batches(), lambda: "")
 
     def _batches(self) -> Iterator[Batch]:
-        now = datetime.now(UTC)
+        now = self.client.now()
         due = waiting(self.client, self.known, now)
         wanted = [row for uri, row in due.items() if uri not in self.done and stepped(row, now)]
         if not wanted:
@@ -172,7 +172,7 @@ def read(client: Client, name: str, place: str, thread: Thread) -> None:
     Not by PRAW's `replace_more`: it ends in AssertionError on odd trees (praw#1437, #1581, #1709)
     and keeps no raw records. Like it, this takes the largest stubs first.
     """
-    asked = datetime.now(UTC)
+    asked = client.now()
     short = name.removeprefix("t3_")
     answer = client.get(f"comments/{short}", limit=ALL, sort="confidence")
     if not isinstance(answer, list) or len(answer) < 2:
@@ -180,8 +180,11 @@ def read(client: Client, name: str, place: str, thread: Thread) -> None:
     thread.found.take(listing(answer[0])[0], asked, place)
     seen: set[str] = set()
     stubs = _walk(listing(answer[1])[0], asked, place, thread.found, seen)
+    blind: list[_Stub] = []  # what says neither what it stands for nor where
     try:
         for _ in range(MORE):
+            blind += [stub for stub in stubs if stub.blind]
+            stubs = [stub for stub in stubs if not stub.blind]
             if not stubs:
                 return
             stubs.sort(key=lambda stub: stub.count)
@@ -206,7 +209,7 @@ def read(client: Client, name: str, place: str, thread: Thread) -> None:
         thread.found.bad.append(Bad(place, f"part of a thread: {error}"))
         stubs.append(stub)
     finally:
-        thread.unread = sum(max(stub.count, 1) for stub in stubs)
+        thread.unread = sum(max(stub.count, 1) for stub in (*stubs, *blind))
 
 
 @dataclass
@@ -216,6 +219,10 @@ class _Stub:
     count: int
     children: list[str]
     parent: str
+
+    @property
+    def blind(self) -> bool:
+        return not self.children and not self.parent.startswith("t1_")
 
 
 def _walk(

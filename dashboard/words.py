@@ -15,6 +15,7 @@ from typing import Any
 import polars as pl
 
 from analysis.coverage import percent
+from analysis.recall import Recall, sentence
 from analysis.series import MIN_N
 from cases.case import Case, Event
 from store.export import DUTY
@@ -144,6 +145,16 @@ def freshness(
 def coverage(value: float | None) -> str:
     """The share of source-hours read, rounded down."""
     return f"Coverage {percent(value)}"
+
+
+def coverage_help(found: Recall | None) -> str:
+    """What coverage is and, where it was measured, how much of Bluesky search finds."""
+    said = (
+        "Source-hours read in full out of all in these dates, up to the last hour read. Rounded"
+        " down."
+    )
+    measured = sentence(found) if found is not None else None
+    return f"{said} Bluesky: {measured}" if measured else said
 
 
 def summary(case: Case) -> str:

@@ -11,6 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from testbeds.bluesky.network import Network
+from testbeds.bluesky.network import started as bluesky
 from testbeds.s3 import Bed, serving
 
 from cli.credentials import NAMES
@@ -63,6 +65,13 @@ def bucket(s3: Bed, home: Home, monkeypatch: pytest.MonkeyPatch) -> str:
     place = f"s3://{s3.bucket()}/aftershock"
     monkeypatch.setenv("AFTERSHOCK_STORE", place)
     return place
+
+
+@pytest.fixture(scope="session")
+def network() -> Iterator[Network]:
+    """The real Bluesky servers on loopback, one network for all tests: each uses words and accounts
+    of its own (`network.add`). Tests that ask for it are marked `bluesky`."""
+    yield from bluesky()
 
 
 @dataclass(frozen=True)

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
-import sys
-from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
 
 import polars as pl
+import pytest
 from testbeds.bluesky.mini_jetstream import MiniJetstream, micros
 
 import cases.case as case_files
@@ -88,22 +89,28 @@ def quote(did: str, rkey: str) -> dict[str, Any]:
     return {"embed": {"$type": "app.bsky.embed.record", "record": record}}
 
 
-def collect_in_a_process(words: Sequence[str]) -> None:
-    """Collect in a process that may be killed or stopped: server, cache folder, once or follow."""
-    url, cache, how = words
-    cases = [case_files.get("tootle")]
+def started(stream: Stream, *, follow: bool = False) -> BaseProcess:
+    """The collector in a process of its own, in small portions.
+
+    It forks from a process that has imported everything and used nothing: starting Python anew
+    costs more than all that a test does, and a fork of this process would hang on lost threads.
+    """
+    root = Path(__file__).parents[1]
+    path = os.pathsep.join(map(str, (root, root / "tests")))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PYTHONPATH", path)
+        forks = multiprocessing.get_context("forkserver")
+        forks.set_forkserver_preload(["streaming"])
+        given = {name: value for name, value in os.environ.items() if name.startswith("AFTERSHOCK")}
+        settings = stream.settings(lookback=timedelta(hours=36), follow=follow)
+        running = forks.Process(target=_collect, args=(given, settings))
+        running.start()
+    return running
+
+
+def _collect(environment: dict[str, str], settings: Settings) -> None:
+    os.environ.update(environment)
+    watched = [case_files.get("tootle")]
     store = Store.open()
     pace = Pace(hits=3, every=0.05, first=5, idle=2, patience=5)
-    settings = Settings(
-        Path(cache),
-        {"AFTERSHOCK_JETSTREAM": url},
-        lookback=timedelta(hours=36),
-        follow=how == "follow",
-    )
-    ingest(store, cases, bluesky_stream.collect(cases, store.known(), settings, pace))
-    print("done", flush=True)
-
-
-if __name__ == "__main__":
-    collect_in_a_process(sys.argv[1:])
-    sys.exit(os.EX_OK)
+    ingest(store, watched, bluesky_stream.collect(watched, store.known(), settings, pace))

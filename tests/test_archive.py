@@ -21,7 +21,7 @@ import zstandard
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from collectors import archive, files
+from collectors import archive, files, readings
 from collectors.archive import ImportSettings, ShapeError
 from store.schema import RAW_POST, Batch
 
@@ -723,7 +723,7 @@ def test_what_quotes_comes_once_more_after_everything_else_and_is_counted_once(
 def test_in_whatever_order_posts_and_quotes_stand_all_that_quotes_a_match_is_found(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(archive, "ROWS", 1)
+    monkeypatch.setattr(readings, "ROWS", 1)
     match = own_post(9, kind="comment", root=own_post(8)["uri"])
     quotes = own_post(1, quoted=match["uri"])
     for paths in (
@@ -814,8 +814,8 @@ def test_without_a_time_of_its_own_a_record_is_as_old_as_its_file(tmp_path: Path
 def test_batches_have_a_size_and_memory_does_not_grow_with_the_file(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert archive.ROWS == 20_000
-    monkeypatch.setattr(archive, "ROWS", 2_000)  # tracing memory makes everything slow
+    assert readings.ROWS == 20_000
+    monkeypatch.setattr(readings, "ROWS", 2_000)  # tracing memory makes everything slow
 
     def peak(count: int) -> tuple[int, list[int]]:
         path = put(tmp_path / "x", zstd(ndjson(comment(n) for n in range(count))))

@@ -431,7 +431,8 @@ from collectors import recheck
 from collectors.settings import Settings
 from store.tables import Store
 recheck.ROUND = 25
-settings = Settings(cache=Path("/dev/null"), credentials={"AFTERSHOCK_BLUESKY_APPVIEW": sys.argv[1]})
+address = {"AFTERSHOCK_BLUESKY_APPVIEW": sys.argv[1]}
+settings = Settings(cache=Path("/dev/null"), credentials=address)
 store = Store.open()
 at = datetime.fromisoformat(sys.argv[2])
 batches = recheck.collect("bluesky", store.known(), settings, clock=lambda: at)

@@ -32,7 +32,7 @@ KINDS = {"commit", "identity", "account", "sync"}
 MICROS = 10**15  # cursors from here on are microseconds since 1970
 WIRES = {f"/xrpc/{METHOD}": "v2", "/subscribe": "v1"}
 SUBPROTOCOL = Subprotocol("xrpc.v1.json")
-BROKEN = b"\x28\xb5\x2f\xfd"  # a raw frame that begins like this is no good, where compressed
+BROKEN = b"\x28\xb5\x2f\xfd"  # so begins a raw frame that is sent to who wants compression only
 Query = dict[str, list[str]]
 
 
@@ -241,10 +241,11 @@ class _Sender:
 
     async def send(self, frame: bytes) -> None:
         self.sent += 1
+        broken = frame.startswith(BROKEN)
         if self._compressor is None:
-            frame = b"{}" if frame.startswith(BROKEN) else frame
-            await self.socket.send(frame.decode())
-        elif frame.startswith(BROKEN):
+            if not broken:
+                await self.socket.send(frame.decode())
+        elif broken:
             await self.socket.send(frame)
         else:
             await self.socket.send(self._compressor.compress(frame))

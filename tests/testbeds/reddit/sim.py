@@ -33,8 +33,8 @@ WINDOWS = {
     "year": 365 * DAY,
     "all": 1e12,
 }
-START = time.time() - 10 * DAY  # posts are written so far apart from here on, by their number
-APART = 120.0
+START = float(int(time.time())) - 10 * DAY  # posts are written from here on, by their number
+APART = 120.0  # seconds between two of them
 KEY, SECRET = "invented-key", "invented-secret-7f3a"
 AGENT = "linux:invented-app:v1 (by /u/invented)"
 

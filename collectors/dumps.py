@@ -1,0 +1,283 @@
+"""What of a Reddit dump has to be parsed at all: a line in a thousand or so, found in whole blocks.
+
+Passes over what no query takes, what hangs on no matched submission and what says nothing about a
+post that is kept. Whoever imports with it stores what an import without it stores; the tests hold
+this against generated dumps. It parses nothing and knows no file.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+
+from cases.blocks import Block, Mask, Places, Sieve
+from cases.clauses import UNDERSCORE
+from cases.query import fold
+
+if TYPE_CHECKING:
+    from cases.case import Case
+    from collectors import Known
+
+Codes = npt.NDArray[np.uint64]
+
+CHUNKS = 8
+WIDTH = 12  # characters of an id that fit a code; Reddit is at seven
+DIGITS = np.zeros(256, np.uint64)
+DIGITS[[*b"0123456789abcdefghijklmnopqrstuvwxyz"]] = np.arange(1, 37)
+POWERS = np.array([37**n for n in range(WIDTH)], np.uint64)
+COLON, BLANK, QUOTE = b': "'
+ABSENT, READ, NULL, ODD = range(4)  # what became of a field
+
+_ID = re.compile(rb'"id"\s*:\s*"(?:t[13]_)?([0-9a-z]{1,12})"')
+
+
+def _field(name: str) -> str:
+    return f'"{name.replace("_", UNDERSCORE)}"'
+
+
+_GONE = (
+    # "[deleted]", "[ Removed by Reddit ]" as a whole text; "deleted" without brackets is a word.
+    (
+        rf'{_field("(?:body|selftext|title|edited_title)")} +" +(?:deleted|removed|unavailable)'
+        r'(?: (?:by|in|on|due|for|from) [a-z0-9 \x7f]*)? *"'
+    ),
+    rf'{_field("was_deleted_later")} +"?(?:true|1)',
+    rf'{_field("removed_by_category")} +"[a-z0-9\x7f]',
+    rf'{_field("collapsed_reason_code")} +"deleted"',
+)
+GONE = "|".join(_GONE)
+BACK = rf'{_field("was_initially_deleted")} +"?(?:true|1)'
+
+
+class Ids:
+    """A set of ids of posts, 8 bytes each, that is asked about many at a time."""
+
+    def __init__(self) -> None:
+        self._chunks: list[Codes] = []
+        self._late: list[int] = []
+
+    def __bool__(self) -> bool:
+        return bool(self._chunks or self._late)
+
+    def add(self, codes: Iterable[int] | Codes) -> None:
+        if isinstance(codes, np.ndarray):
+            if len(codes):
+                self._chunks.append(np.unique(codes))
+        else:
+            self._late.extend(codes)
+
+    def has(self, codes: Codes) -> Mask:
+        self._tidy()
+        found = np.zeros(len(codes), np.bool_)
+        for chunk in self._chunks:
+            places = np.minimum(np.searchsorted(chunk, codes), len(chunk) - 1)
+            found |= chunk[places] == codes
+        return found
+
+    def meets(self, other: Ids) -> bool:
+        """Whether an id is in both."""
+        self._tidy()
+        return any(other.has(chunk).any() for chunk in self._chunks)
+
+    def _tidy(self) -> None:
+        if self._late:
+            self._chunks.append(np.unique(np.array(self._late, np.uint64)))
+            self._late = []
+        if len(self._chunks) > CHUNKS:
+            self._chunks = [np.unique(np.concatenate(self._chunks))]
+
+
+def codes(uris: pl.Series) -> Codes:
+    """A number for each of these uris (reddit:t3_abc), the same for every post of one id."""
+    ids = uris.str.replace("^reddit:t[13]_", "").str.head(WIDTH).to_list()
+    return np.array([code(name) for name in ids], np.uint64)
+
+
+def code(name: str) -> int:
+    return sum((int(char, 36) + 1) * 37**n for n, char in enumerate(name[:WIDTH]))
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """Of one block: the lines to be parsed, which of all lines are the business of this reading
+    (blank ones are not), which hold a title, and whether there are others for the second one."""
+
+    lines: Places
+    own: Mask
+    titled: Mask
+    others: bool
+
+
+class Filter:
+    """What is known of an import so far, and so what of the next block may matter.
+
+    `roots` are submissions that a case takes, of this import and of the store; `kept` all posts
+    whose later copies and deletions matter; `gone` those of which a line that was passed over says
+    that they were deleted, so that an older copy in another file does not come in.
+    """
+
+    def __init__(self, cases: Sequence[Case], known: Known | None) -> None:
+        self._sieve = Sieve(case.query for case in cases)
+        self._masks = [case.query.mask(pl.col("folded")) for case in cases]
+        self.roots = Ids()
+        self.kept = {"t3": Ids(), "t1": Ids()}
+        self.gone = {"t3": Ids(), "t1": Ids()}
+        self.open = self._sieve.open or not cases
+        if known is not None and not self.open:
+            for portion in known.kept("reddit", cases):
+                self._add_kept(portion["uri"])
+                self.roots.add(codes(portion.filter("root")["uri"]))
+
+    def _add_kept(self, uris: pl.Series) -> None:
+        for kind, ids in self.kept.items():
+            ids.add(codes(uris.filter(uris.str.starts_with(f"reddit:{kind}_"))))
+
+    def choose(self, block: Block, *, comments: bool, parse: int) -> Chosen:
+        """Which lines to parse: of submissions in the first reading, of comments in the second.
+
+        A line with a title is the first one's, every other the second one's, which looks at
+        comments that have a title too. Lines before number `parse` (from 0) were read by an
+        earlier run that was cut off: of these only deletions are noted.
+        """
+        titled = _holds(block, _field("title"))
+        filled = block.ends - block.starts > 1
+        own = filled & (~titled if comments else titled)
+        asked = own
+        if comments and titled.any():
+            submission = _holds(block, _field("selftext")) & ~_holds(block, _field("body"))
+            asked = own | (filled & ~submission)
+        if not asked.any():
+            return Chosen(np.empty(0, np.int64), own, titled, bool((filled & titled).any()))
+        kind = "t1" if comments else "t3"
+        wanted = self._sieve.passes(block) | _odd(block)
+        if self.kept[kind]:
+            wanted |= self._kept(block, asked, kind)
+        if comments:
+            root, state = _ids(block, _field("link_id"))
+            wanted |= (state != READ) | self.roots.has(root)
+        wanted &= asked
+        wanted[: max(parse, 0)] = False
+        self._note(block, own & ~wanted, kind)
+        return Chosen(np.flatnonzero(wanted), own, titled, bool((filled & ~own).any()))
+
+    def quoting(self, block: Block) -> tuple[Codes, Mask]:
+        """What each line's submission is a crosspost of, and whether it is one that can be read."""
+        quoted, state = _ids(block, _field("crosspost_parent"))
+        return quoted, state == READ
+
+    def _kept(self, block: Block, asked: Mask, kind: str) -> Mask:
+        own, state = _ids(block, _field("id"))
+        found: Mask = (state != READ) | self.kept[kind].has(own)
+        # Nested records have ids as well, and the first of a line may be one of theirs.
+        several = asked & ~found & (_count(block, _field("id")) > 1)
+        for line in np.flatnonzero(several).tolist():
+            names = [code(name.decode()) for name in _ID.findall(block.line(line))]
+            found[line] = self.kept[kind].has(np.array(names, np.uint64)).any()
+        return found
+
+    def _note(self, block: Block, lines: Mask, kind: str) -> None:
+        """Remember what these lines say is deleted."""
+        marked = np.flatnonzero(lines & block.tokens.str.contains(GONE).to_numpy())
+        if not len(marked):
+            return
+        marked = marked[~block.tokens.gather(marked).str.contains(BACK).to_numpy()]
+        own, state = _ids(block, _field("id"))
+        several = _count(block, _field("id")) > 1
+        clear = marked[(state[marked] == READ) & ~several[marked]]
+        self.gone[kind].add(own[clear])
+        for line in marked[(state[marked] != READ) | several[marked]].tolist():
+            name = _own_id(block.line(line))
+            if name is not None:
+                self.gone[kind].add([code(name)])
+
+    def spared(self, posts: pl.DataFrame) -> pl.DataFrame:
+        """Without the posts that a line of this import says are deleted."""
+        for kind, ids in self.gone.items():
+            if ids and posts.height:
+                here = posts["uri"].str.starts_with(f"reddit:{kind}_").to_numpy()
+                told = np.zeros(posts.height, np.bool_)
+                told[here] = ids.has(codes(posts["uri"].filter(here)))
+                posts = posts.filter(~told)
+        return posts
+
+    def seen(self, uri: str) -> None:
+        """Remember a post that was parsed: it may be kept, so its later copies are parsed too."""
+        kind = uri[len("reddit:") :][:2]
+        if kind in self.kept:
+            self.kept[kind].add([code(uri[len("reddit:t3_") :])])
+
+    def learn(self, posts: pl.DataFrame) -> None:
+        """Remember which of these posts (columns of RAW_POST) are submissions that a case takes."""
+        posts = posts.filter(pl.col("source") == "reddit")
+        if posts.is_empty() or self.open:
+            return
+        heads = posts.filter(pl.col("kind") == "post").with_columns(folded=fold(pl.col("text")))
+        self.roots.add(codes(heads.filter(pl.any_horizontal(self._masks))["uri"]))
+
+
+def _holds(block: Block, what: str) -> Mask:
+    return np.array(block.tokens.str.contains(what, literal=True).to_numpy(), np.bool_)
+
+
+def _count(block: Block, what: str) -> npt.NDArray[np.uint32]:
+    return np.array(block.tokens.str.count_matches(what, literal=True).to_numpy(), np.uint32)
+
+
+def _odd(block: Block) -> Mask:
+    """Lines that do not look like one whole record, or spell ASCII with escapes, even in keys."""
+    last = np.maximum(block.ends - 1, 0)
+    last = np.where(block.raw[last] == ord("\r"), np.maximum(last - 1, 0), last)
+    odd: Mask = (block.raw[block.starts] != ord("{")) | (block.raw[last] != ord("}"))
+    odd[block.of(block.disguised)] = True
+    return odd
+
+
+def _own_id(line: bytes) -> str | None:
+    try:
+        record = json.loads(line)
+    except (ValueError, RecursionError):
+        return None
+    name = record.get("id") if isinstance(record, dict) else None
+    found = _ID.fullmatch(f'"id":"{name}"'.encode())
+    return found[1].decode() if found else None
+
+
+def _ids(block: Block, field: str) -> tuple[Codes, npt.NDArray[np.int8]]:
+    """The id in this field of each line, as a number, and what became of it (ABSENT, READ, NULL,
+    ODD): of the first field of that name, whether it is the record's own or a nested one."""
+    found = block.tokens.str.find(field, literal=True).cast(pl.Int64).fill_null(-1).to_numpy()
+    state = np.where(found < 0, ABSENT, ODD).astype(np.int8)
+    numbers = np.zeros(len(block), np.uint64)
+    lines = np.flatnonzero(found >= 0)
+    if not len(lines):
+        return numbers, state
+    raw, last = block.raw, len(block.raw) - 1
+    at = block.starts[lines] + found[lines] + len(field)
+
+    def byte(offset: int) -> npt.NDArray[np.uint8]:
+        found_there: npt.NDArray[np.uint8] = raw[np.minimum(at + offset, last)]
+        return found_there
+
+    colon = byte(0) == COLON
+    at = at + 1 + (byte(1) == BLANK)
+    state[lines[colon & (byte(0) == ord("n")) & (byte(1) == ord("u"))]] = NULL
+    opened = colon & (byte(0) == QUOTE)
+    at = at + 1
+    at = at + 3 * ((byte(0) == ord("t")) & (byte(2) == ord("_")))
+    window = raw[np.minimum(at[:, None] + np.arange(WIDTH + 1), last)]
+    digits = DIGITS[window]
+    alive = np.logical_and.accumulate(digits > 0, axis=1)
+    length = alive.sum(axis=1)
+    closed = window[np.arange(len(lines)), np.minimum(length, WIDTH)] == QUOTE
+    good = opened & closed & (length >= 1) & (length <= WIDTH)
+    value = ((digits * alive)[:, :WIDTH] * POWERS).sum(axis=1)
+    numbers[lines[good]] = value[good]
+    state[lines[good]] = READ
+    return numbers, state
