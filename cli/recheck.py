@@ -15,7 +15,6 @@ from cli.ingest import ingest
 from cli.settings import build
 from cli.times import took
 from cli.watching import log, watching
-from collectors import recheck as rechecks
 from collectors.errors import CollectorError, TryLaterError, UnfitError
 from collectors.settings import Settings
 from store.tables import Store
@@ -36,6 +35,8 @@ def recheck(
     as_json: Annotated[bool, typer.Option("--json", help="The result as JSON.")] = False,
 ) -> None:
     """Ask about the posts that are kept: deleted ones are wiped, edits and counts brought in."""
+    from collectors import recheck as rechecks  # noqa: PLC0415 - a second and 50 MB for its SDKs
+
     if source is not None and source not in rechecks.SOURCES:
         raise typer.BadParameter(
             f"Nothing of {source} can be asked about again in this version. Sources:"
@@ -54,6 +55,8 @@ def recheck(
 
 
 def _run(store: Store, name: str, settings: Settings, *, many_gone: bool) -> Outcome:
+    from collectors import recheck as rechecks  # noqa: PLC0415
+
     outcome = Outcome(f"{rechecks.COLLECTOR} {name}")
     begun = time.monotonic()
     try:
