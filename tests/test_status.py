@@ -94,7 +94,11 @@ def test_recall_is_shown_once_both_have_covered_the_same_hours(store: Store, cas
     said = words(store, case, with_recall=True)
     assert "no hour is covered by both the stream and search" in said
     later = [row | {"collected_at": row["collected_at"] + HOUR} for row in both[:30]]
-    bring(store, case, "bluesky-search", *later)
+    first, *others = case.bluesky_search
+    bring(store, case, "bluesky-search", *later, unit=first)
+    assert "no hour is covered by both" in words(store, case, with_recall=True)
+    for phrase in others:
+        bring(store, case, "bluesky-search", unit=phrase)
     said = words(store, case, with_recall=True)
     assert "Search found 30 of 40 posts that the stream brought in 84 hours" in said
     assert "75.0 % (95 %: " in said
