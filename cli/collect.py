@@ -53,9 +53,13 @@ def collect_each(
     settings: Settings,
     names: Sequence[str] = (),
     *,
+    every: Sequence[Case] = (),
     halt: Halt | None = None,
 ) -> Iterator[Outcome]:
     """Run the collectors, in their order, store what they bring, and say of each what came of it.
+
+    `every` are all cases, where `cases` are chosen ones: the stream is always read for all, since
+    it has one cursor and what that has passed cannot be had again.
 
     A collector that stops with an error keeps no other from running; an error of the store ends
     all. One that cannot run counts as an error only when it was asked for by name.
@@ -71,7 +75,8 @@ def collect_each(
             outcome.sentence = _named(name, reason)
             outcome.code = CONFIGURATION if name in names else FINE
         else:
-            _run(outcome, store, cases, settings, halt or Halt())
+            wanted = (every or cases) if name == FOLLOWED else cases
+            _run(outcome, store, wanted, settings, halt or Halt())
         yield outcome
 
 
@@ -169,7 +174,10 @@ def collect(
             show_default=False,
         ),
     ] = None,
-    case: Annotated[str | None, typer.Option("--case", help="Only this case.")] = None,
+    case: Annotated[
+        str | None,
+        typer.Option("--case", help=f"Only this case; {FOLLOWED} is read for all the same."),
+    ] = None,
     since: Annotated[
         str | None, typer.Option(help="First day (or UTC time) of history: 2025-05-01.")
     ] = None,
@@ -193,11 +201,12 @@ def collect(
     """Bring in what is new on the sources that can be asked now."""
     asked = _asked(names or (), follow=follow)
     settings = build(since=since, until=until, budget=budget, lookback=lookback, follow=follow)
-    chosen = [case_files.get(case)] if case else list(case_files.load_all().values())
+    every = list(case_files.load_all().values())
+    chosen = [case_files.get(case)] if case else every
     store = Store.open()
     outcomes = []
     with halting(follow=follow) as halt:
-        for outcome in collect_each(store, chosen, settings, asked, halt=halt):
+        for outcome in collect_each(store, chosen, settings, asked, every=every, halt=halt):
             outcomes.append(outcome)
             if not as_json:
                 report(outcome)

@@ -56,6 +56,17 @@ def test_what_has_no_login_and_was_not_asked_for_is_no_error(plans, aftershock) 
         assert f"{name}: no login; run aftershock setup" in ended.out
 
 
+def test_one_case_reads_the_stream_for_every_case(plans, aftershock, home) -> None:
+    (home.cases / "fnord.toml").write_text(CASE.replace("tootle AND ai", "fnord"))
+    plans.write("bluesky-stream", {"post": "a1", "text": "fnord"}, DONE)
+    plans.write("reddit", {"post": "b1", "text": "fnord"}, DONE)
+    assert aftershock("collect", "--case", "tootle").code == 0
+    assert stored() == 1  # the cursor has passed it, so nobody would read it again
+    read_for = {row["collector"]: {one["case"] for one in row["cases"]} for row in ledger()}
+    assert {"tootle", "fnord"} <= read_for["bluesky-stream"]
+    assert read_for["reddit"] == {"tootle"}
+
+
 def test_what_was_asked_for_by_name_and_has_no_login_ends_with_78(plans, aftershock) -> None:
     ended = aftershock("collect", "reddit", "--case", "tootle")
     assert ended.code == 78
