@@ -238,7 +238,7 @@ def _having(
     that name nothing at all."""
     every = pl.DataFrame({"place": pl.int_range(len(raw), eager=True), "name": raw})
     found = every.select("place", pl.col("name").str.extract_all(pattern))
-    named = found.explode("name")  # null where nothing was found
+    named = found.explode("name", empty_as_null=True)  # null where nothing was found
     names, places = named["name"], named["place"]
     if names.str.contains("\\", literal=True).any():
         names = names.str.replace_all("\\", "", literal=True)  # some encoders write a slash as \/
