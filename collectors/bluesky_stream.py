@@ -331,8 +331,11 @@ class _Run:
             return
         if self.count.observed_to is None:
             raise _Stop("done", f"the server sent no event within {quiet:.0f} s")
+        # Of 50 posts a second one would have come: a server that falls silent long before now has
+        # not given all it has.
+        stalled = self.begun - self.count.observed_to > HOLE
         raise _Stop(
-            "done",
+            "partial" if stalled else "done",
             f"no event within {quiet:.0f} s after that of"
             f" {self.count.observed_to:%Y-%m-%d %H:%M:%S} UTC; {self._summary()}",
         )

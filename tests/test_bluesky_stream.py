@@ -412,6 +412,16 @@ def test_a_drain_that_keeps_nothing_says_why(stream) -> None:
     )
 
 
+@pytest.mark.parametrize(("minutes", "status"), [(2, "done"), (50, "partial")])
+def test_a_server_that_falls_silent_long_before_now_was_not_read_to_the_end(
+    stream, minutes, status
+) -> None:
+    stream.mini.post(ANNE, ONE, WORDS, us=micros() - minutes * 60 * SECOND)
+    reading = stream.collect().reading
+    assert reading.stop_reason.startswith("no event within")
+    assert reading.status == status
+
+
 def test_a_silent_server_is_not_taken_for_one_that_was_read(stream) -> None:
     reading = stream.collect().reading
     assert reading.stop_reason == "the server sent no event within 2 s"
