@@ -2,7 +2,8 @@
 
 Absolute figures depend on the machine; the ratios hold when its speed drifts. BENCH_ROWS sets the
 number of generated posts (1,000,000 without it). BENCH_LARGE=1 measures the store at many sizes
-instead (`large.py`), `python -m benchmarks.tone` the tone of a text alone.
+instead (`large.py`), BENCH_STREAM=1 Bluesky's stream (`stream.py`), `python -m benchmarks.tone` the
+tone of a text alone.
 """
 
 from __future__ import annotations
