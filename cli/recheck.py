@@ -36,15 +36,20 @@ def recheck(
     as_json: Annotated[bool, typer.Option("--json", help="The result as JSON.")] = False,
 ) -> None:
     """Ask about the posts that are kept: deleted ones are wiped, edits and counts brought in."""
-    if source is not None and source not in rechecks.SOURCES:
+    if source is not None and source not in rechecks.NAMES:
         raise typer.BadParameter(
             f"Nothing of {source} can be asked about again in this version. Sources:"
-            f" {', '.join(rechecks.SOURCES)}."
+            f" {', '.join(rechecks.NAMES)}."
         )
     settings = build(budget=budget)
     store = Store.open(create=False)
     outcomes = []
-    for name in [source] if source else rechecks.SOURCES:
+    for name in [source] if source else rechecks.NAMES:
+        why = None if source else rechecks.idle(name, store.known(), settings)
+        if why is not None:
+            if why and not as_json:
+                log(f"recheck {name}: {why}")
+            continue
         outcomes.append(_run(store, name, settings, many_gone=many_gone))
         if not as_json:
             _report(name, outcomes[-1])

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
-from collectors import bluesky_recheck
+from collectors import bluesky_recheck, reddit_recheck
 from collectors.asking import Account, Source, There
 from collectors.errors import CollectorError
 from collectors.normalise import frame
@@ -27,6 +27,9 @@ if TYPE_CHECKING:
 COLLECTOR = "recheck"
 UNIT = "posts kept"
 SOURCES: dict[str, Callable[[Settings], Source]] = {"bluesky": bluesky_recheck.Bluesky}
+# Sources whose own modules do all of it: Reddit's answers say themselves what is gone.
+THEMSELVES = {"reddit": reddit_recheck.collect}
+NAMES = (*SOURCES, *THEMSELVES)
 
 # When a post is asked about again. An hour short of a day and of a week, so that a daily run finds
 # due what it asked about the day before.
@@ -106,6 +109,9 @@ def collect(
     nothing is shown at all and posts of three authors or more ought to be. `many_gone` says that
     this is right.
     """
+    if source in THEMSELVES:
+        yield from THEMSELVES[source](known, settings, many_gone=many_gone)
+        return
     run = _Run(source, SOURCES[source](settings), known, settings, clock)
     while due := run.next_due():
         results, error = run.ask(due)
@@ -121,6 +127,12 @@ def collect(
         if error is not None:
             raise error
     yield run.last()
+
+
+def idle(source: str, known: Known, settings: Settings) -> str | None:
+    """Why a source is not asked when nobody names it: a sentence, or nothing where nothing is kept
+    of it; None when it is asked."""
+    return reddit_recheck.idle(known, settings) if source == "reddit" else None
 
 
 @dataclass
