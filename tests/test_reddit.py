@@ -100,6 +100,7 @@ def test_a_listing_that_is_cut_off_at_its_cap_is_a_gap_and_says_from_where(
     assert set(spans["status"]) == {"capped"}
 
 
+@pytest.mark.long
 def test_more_new_posts_than_reddit_lists_are_a_gap_from_the_last_run_on(
     home: Home, store: Store
 ) -> None:
@@ -285,6 +286,7 @@ def test_a_sweep_goes_on_when_the_post_at_its_cut_is_deleted_or_the_secret_is_ne
     assert span(store)[-1][0] == "done"
 
 
+@pytest.mark.long
 def test_what_came_in_above_a_cut_sweep_is_read_too(home: Home, store: Store) -> None:
     mine = case(home.cases)
     with SimReddit(many(0, 450)) as sim:
@@ -317,6 +319,7 @@ def test_a_subreddit_of_two_cases_is_read_once_for_both(home: Home, store: Store
     assert [entry["case"] for entry in ledger(store)["cases"][0]] == ["one", "two"]
 
 
+@pytest.mark.long
 def test_a_case_that_was_left_out_of_a_run_misses_nothing(home: Home, store: Store) -> None:
     one = case(home.cases, "one", query="soundcloud AND nothing")
     two = case(home.cases, "two", query="soundcloud AND number")
@@ -365,6 +368,7 @@ def test_a_case_that_asks_reddit_for_nothing_asks_reddit_nothing(home: Home, sto
 # Searches
 
 
+@pytest.mark.long
 def test_a_phrase_is_searched_in_every_order_and_claims_no_time(home: Home, store: Store) -> None:
     mine = case(home.cases, subreddits=(), search=("SoundCloud terms",))
     elsewhere = [post(n, community=f"elsewhere{n % 3}") for n in range(3)]
