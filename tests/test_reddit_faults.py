@@ -32,7 +32,7 @@ FAULTS: dict[str, dict[str, Any]] = {
 }
 REQUESTS = 9  # of a run in which nothing goes wrong
 EVERY = [(fault, position) for fault in FAULTS for position in range(REQUESTS)]
-SOME = [("drop", 2), ("truncate", 8), ("500", 6), ("delay", 4)]
+SOME = [("drop", 2), ("500", 6)]  # of which `make test` tries two
 
 
 def bed() -> SimReddit:
