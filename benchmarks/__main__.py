@@ -2,7 +2,8 @@
 
 Absolute figures depend on the machine; the ratios hold when its speed drifts. BENCH_ROWS sets the
 number of generated posts (1,000,000 without it). BENCH_LARGE=1 measures the store at many sizes
-instead (`large.py`), `python -m benchmarks.tone` the tone of a text alone.
+instead (`large.py`). One part alone: `python -m benchmarks.tone`, BENCH_STREAM=1 (Bluesky's
+stream), BENCH_ONLY=dumps (the import of Reddit dumps).
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from pathlib import Path
 
 import polars as pl
 
-from benchmarks import generate, large, reddit, tone
+from benchmarks import dumps, generate, large, reddit, stream, tone
 from benchmarks.measure import Measured, measured, table
 
 ROWS = int(os.environ.get("BENCH_ROWS", "1_000_000"))
@@ -27,6 +28,12 @@ def main() -> None:
     """Generate posts, take them through import, score and cells, and print the ratios."""
     if os.environ.get("BENCH_LARGE") == "1":
         large.main()
+        return
+    if os.environ.get("BENCH_STREAM") == "1":
+        stream.main()
+        return
+    if os.environ.get("BENCH_ONLY") == "dumps":
+        print("\n".join(dumps.main()))
         return
     print(
         f"{ROWS:,} generated posts; Python {platform.python_version()}, polars {pl.__version__}, "
@@ -44,6 +51,7 @@ def main() -> None:
         print(table([*pipeline(file), *dashboard()]))
     tone.main()
     reddit.main()
+    print("\n".join(dumps.main()))
 
 
 def pipeline(file: Path) -> list[Measured]:

@@ -30,6 +30,8 @@ SEQ = b"000000000000000"  # in the place of the number of an event
 BACKLOG = datetime.now(UTC) - timedelta(hours=1)  # all before the reading begins
 _BASE32 = "abcdefghijklmnopqrstuvwxyz234567"
 _KANA = [chr(c) for c in range(0x3042, 0x3094)]
+# PLAIN is all about platforms and their terms, as few posts are.
+_LEXICON = ["".join(random.Random(n).choices("etaoinshrdlucmfw", k=2 + n % 8)) for n in range(3000)]
 _AI = ("AI", "the AI", "an LLM", "machine learning", "une IA", "genai")
 
 
@@ -121,12 +123,13 @@ def _text(dice: random.Random, seen: Watched) -> str:
     kind = dice.random()
     if kind < 0.33:
         return "".join(dice.choices(_KANA, k=dice.randint(20, 90)))
-    words = PLAIN if kind < 0.85 else FOREIGN[0]
-    said = dice.choices(words, k=dice.randint(5, 40))
+    said = dice.choices(_LEXICON, k=dice.randint(5, 40))
+    if dice.random() < 0.3:
+        said[-1] = dice.choice(PLAIN if kind < 0.85 else FOREIGN[0])
     if dice.random() < 0.02:
         said[0] = dice.choice(_AI)
-    if dice.random() < 0.005:
-        said[1] = dice.choice(seen.cases).platform if kind < 0.6 else dice.choice(seen.cases).name
+    if dice.random() < 0.008:
+        said[:4] = [dice.choice(seen.cases[1:]).name, dice.choice(_AI), "training", "music"]
     return " ".join(said) + dice.choice(("", ".", " 🎵", "…", " <3"))
 
 

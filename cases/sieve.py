@@ -2,9 +2,9 @@
 
 For streams whose every record has to be looked at and nearly none of which is wanted. It may let
 through what no query takes; it never drops what one would take. Where `prefilter` asks for one
-fragment anywhere in a record, this asks for two of each query, inside the text and at the borders
-of words, which lets a tenth as many through. Knows Bluesky's records: words are under `text`, and
-there are no communities.
+fragment anywhere in a record, this asks for all that a query has, inside the text and at the
+borders of words, which lets a fraction through. Knows Bluesky's records: words are under `text`,
+and there are no communities.
 """
 
 from __future__ import annotations
@@ -29,6 +29,8 @@ KEY = "text"
 # Pieces in one expression. 300 cases in one outgrew the cache of the expression's automaton and
 # took 160 times as long as 100.
 AT_ONCE = 400
+FEW = 50  # less than one record in so many is parsed sooner than looked at again
+GROUPS = 8  # of cases that share what they ask for beside their first factor
 
 _ASCII_RUN = re.compile(r"[a-z0-9_]+")
 # One character of a JSON string, as written. Bytes of an escape are never taken for letters.
@@ -40,7 +42,6 @@ _BORDER = r'(?:[^A-Za-z0-9_"\\]|\\[^u]|\\u[0-9A-Fa-f]{4})'
 _END = "[^A-Za-z0-9_]"
 # Escapes that Go's encoder writes for &, <, > and line separators, and control characters: none is
 # a letter. NUL is not among them, since `normalise` leaves it out and joins what stood beside it.
-_PLAIN_ESCAPE = r"\\u(?:0026|003[cCeE]|202[89]|000[1-9a-fA-F]|001[0-9a-fA-F])"
 _OTHER_ESCAPE = r"\\u(?:[^02]|0[^0]|00[^0-3]|000[0]|002[^6]|003[^cCeE]|2[^0]|20[^2]|202[^89])"
 
 
@@ -69,29 +70,48 @@ class Sieve:
     def __init__(self, cases: Sequence[Case]) -> None:
         found = [_factors(case.query.node) for case in cases]
         self.everything = not all(found)
-        first = frozenset().union(*(factors[0] for factors in found if factors))
-        second = frozenset().union(*(factors[-1] for factors in found if factors))
-        self._first, self._second = (_patterns(factor) for factor in (first, second))
-        self._alike = first == second
-        self._fragments = frozenset(max(piece.text.split(), key=len) for piece in first)
+        firsts: dict[tuple[Factor, ...], Factor] = {}  # by the other factors
+        for first, *others in filter(None, found):
+            # Cases differ in their names and ask for much the same beside them.
+            key = tuple(others) if tuple(others) in firsts or len(firsts) < GROUPS else ()
+            firsts[key] = firsts.get(key, frozenset()) | first
+        every = frozenset().union(*firsts.values())
+        # What is spelt strangely is looked for in the same pass: it costs nearly nothing there.
+        self._first = _patterns(every, strange=True)
+        self._groups = [
+            (_patterns(first), [_patterns(factor) for factor in others])
+            for others, first in firsts.items()
+        ]
+        self._fragments = frozenset(max(piece.text.split(), key=len) for piece in every)
 
     def passes(self, raw: pl.Series) -> pl.Series:
         """A mask over raw records (String): False only for what no query takes by its own text."""
         if self.everything:
             return pl.repeat(value=True, n=len(raw), dtype=pl.Boolean, eager=True)
-        hits = self._spelt(raw)
-        strange = odd(raw) & ~hits
-        if strange.any():
-            rows = strange.arg_true()
-            hits = hits.scatter(rows.filter([self._read(one) for one in raw.gather(rows)]), True)
-        return hits
+        hits = _any(raw, self._first)
+        rows = hits.arg_true()
+        if rows.is_empty():
+            return hits
+        part = raw.gather(rows)
+        if len(part) * FEW < len(raw):
+            strange = part.str.contains(_strange())
+            passed = ~strange
+        else:
+            passed = self._spelt(part)
+            strange = ~passed & part.str.contains(_strange())
+        for place in strange.arg_true():
+            passed[place] = self._read(part[place])
+        return hits.scatter(rows.filter(~passed), False)
 
     def _spelt(self, raw: pl.Series) -> pl.Series:
-        hits = _any(raw, self._first)
-        if not self._alike and hits.any():
-            rows = hits.arg_true()
-            hits = hits.scatter(rows.filter(~_any(raw.gather(rows), self._second)), False)
-        return hits
+        """Which records hold one of every factor of a case, in plain letters."""
+        passed = pl.repeat(value=False, n=len(raw), dtype=pl.Boolean, eager=True)
+        for first, others in self._groups:
+            group = ~passed
+            for patterns in (first, *others):
+                group = _where(raw, group, patterns)
+            passed |= group
+        return passed
 
     def _read(self, raw: str) -> bool:
         """Whether one record that spells its letters strangely can match; it is parsed for that."""
@@ -105,29 +125,20 @@ class Sieve:
         )
 
 
-def odd(raw: pl.Series) -> pl.Series:
-    """Which raw records spell something so that looking at their bytes does not show it: escapes
-    that may be letters or slashes, characters that fold to several letters, marks within words."""
-    escaped = raw.str.contains(r"\/", literal=True) | _where(
-        raw, raw.str.contains(r"\u", literal=True), _OTHER_ESCAPE
-    )
-    return escaped | _where(raw, raw.str.len_bytes() != raw.str.len_chars(), _strange())
-
-
 def _any(raw: pl.Series, patterns: Sequence[str]) -> pl.Series:
     return reduce(or_, [raw.str.contains(pattern) for pattern in patterns])
 
 
-def _where(raw: pl.Series, rows: pl.Series, pattern: str) -> pl.Series:
-    """The rows of the mask that also hold the pattern: the cheap test spares most of the dear."""
-    if rows.any():
-        places = rows.arg_true()
-        rows = rows.scatter(places.filter(~raw.gather(places).str.contains(pattern)), False)
-    return rows
+def _where(raw: pl.Series, rows: pl.Series, patterns: Sequence[str]) -> pl.Series:
+    """The rows of the mask that also hold one of the patterns."""
+    places = rows.arg_true()
+    if places.is_empty():
+        return rows
+    return rows.scatter(places.filter(~_any(raw.gather(places), patterns)), False)
 
 
 def _factors(node: Node) -> list[Factor]:
-    """Up to two factors, the rarer first; none when nothing is known of a match's words."""
+    """What a match holds one of, and of the next, the rarest first; none when nothing is known."""
     match node:
         case Words():
             phrase = _phrase(node.tokens)
@@ -149,7 +160,7 @@ def _rarest(candidates: Iterable[Factor | None]) -> list[Factor]:
         shortest = min((len(piece.text) for piece in factor), default=1000)
         return (-shortest, len(factor), sorted(factor))
 
-    return sorted({factor for factor in candidates if factor is not None}, key=rarity)[:2]
+    return sorted({factor for factor in candidates if factor is not None}, key=rarity)
 
 
 def _piece(token: Token) -> Factor | None:
@@ -169,11 +180,15 @@ def _phrase(tokens: Sequence[Token]) -> Factor | None:
     return frozenset({Piece(" ".join(t.text for t in tokens), True, not tokens[-1].prefix)})
 
 
-def _patterns(factor: Factor) -> list[str]:
-    """Regular expressions (Rust's) of which a raw record matches one if its text holds a piece."""
+def _patterns(factor: Factor, *, strange: bool = False) -> list[str]:
+    """Regular expressions (Rust's) of which a raw record matches one if its text holds a piece, or
+    if `strange`, something of which looking at its bytes does not show what it says."""
     pieces = sorted(factor)
     parts = [pieces[i : i + AT_ONCE] for i in range(0, len(pieces), AT_ONCE)]
-    return [_pattern(part) for part in parts] or [r"[^\s\S]"]
+    patterns = [_pattern(part) for part in parts]
+    if strange:
+        return [f"{_strange()}|{pattern}" for pattern in patterns[:1]] + patterns[1:]
+    return patterns or [r"[^\s\S]"]
 
 
 def _pattern(pieces: Iterable[Piece]) -> str:
@@ -222,11 +237,12 @@ def _letters() -> dict[str, str]:
 
 @cache
 def _strange() -> str:
-    """Characters that fold to letters and are in no class of `_letters`, and marks between letters:
-    `é` in two characters."""
+    """What hides letters: escapes that may be some, characters that fold to letters and are in no
+    class of `_letters`, and marks between letters, as in an `é` of two characters."""
     several = _folded().filter(~_ACCENTED)["char"]
     letter = f"[A-Za-z0-9_{''.join(map(_code, _folded()['char']))}]"
-    return rf"(?s){_OPEN}{_UNIT}*(?:[{''.join(map(_code, several))}]|{letter}\p{{M}}+{letter})"
+    hidden = rf"[{''.join(map(_code, several))}]|{letter}\p{{M}}+{letter}|{_OTHER_ESCAPE}"
+    return f"(?s){_OPEN}{_UNIT}*(?:{hidden})"
 
 
 def _code(char: str) -> str:

@@ -17,6 +17,7 @@ from filelock import FileLock, Timeout
 
 import cases.case as case_files
 import collectors
+from analysis.coverage import READ
 from cases.case import Case
 from cli.console import CONFIGURATION, FAILED, FINE, TRY_LATER, say_json
 from cli.halting import Halt, halting
@@ -83,12 +84,14 @@ def _run(
         with alone(name, store, settings.cache), watching(follow=settings.follow) as moved:
             outcome.ran = True
             told = replace(settings, progress=moved)
-            batches = _own(name, collectors.load(name).collect(cases, store.known(), told))
+            batches = guarded(name, collectors.load(name).collect(cases, store.known(), told))
             ingest(store, cases, halt.through(batches), begun=outcome.units.append)
     except CollectorError as error:
         outcome.sentence = _named(name, str(error))
-        outcome.code = _code(error)
+        outcome.code = code_of(error)
     outcome.seconds = time.monotonic() - begun
+    if halt.why and not outcome.units and not outcome.sentence:
+        outcome.sentence = f"{name}: {halt.why}, before the source had given anything."
     if outcome.code == FINE and any(unit.reading.status == "failed" for unit in outcome.units):
         outcome.code = FAILED
 
@@ -117,7 +120,7 @@ def alone(name: str, store: Store, cache: Path) -> Iterator[None]:
         lock.release()
 
 
-def _own(name: str, batches: Iterator[Batch]) -> Iterator[Batch]:
+def guarded(name: str, batches: Iterator[Batch]) -> Iterator[Batch]:
     """The batches of a collector; a mistake of its own becomes an error of this collector only.
 
     The sentence has the kind of the mistake and its place and never its words, which could be a
@@ -142,12 +145,12 @@ def _own(name: str, batches: Iterator[Batch]) -> Iterator[Batch]:
         place = f" in {Path(ours[-1].filename).name}, line {ours[-1].lineno}" if ours else ""
         raise CollectorError(
             f"{name}: stopped on a mistake of its own ({type(error).__name__}{place}). What was"
-            " stored before is whole. Run aftershock collect with AFTERSHOCK_DEBUG=1 to see more,"
+            " stored before is whole. Run it again with AFTERSHOCK_DEBUG=1 to see more,"
             " and report it."
         ) from error
 
 
-def _code(error: CollectorError) -> int:
+def code_of(error: CollectorError) -> int:
     if isinstance(error, UnfitError):
         return CONFIGURATION
     return TRY_LATER if isinstance(error, TryLaterError) else FAILED
@@ -242,12 +245,15 @@ def unit_line(unit: Unit) -> str:
     counts = [f"{reading.items:,} read", f"{unit.kept:,} kept", f"{unit.new:,} new"]
     counts += [f"{unit.wiped:,} deleted at the source"] if unit.wiped else []
     counts += [f"{unit.bad:,} unreadable"] if unit.bad else []
-    if reading.observed_from and reading.observed_to:
-        counts[0] += f" ({_time(reading.observed_from)} to {_time(reading.observed_to)})"
     # A unit that is still open was cut off by the error that the collector's own sentence tells.
     end = "cut off" if reading.status == "running" else reading.status
     why = reading.stop_reason or reading.error
-    return f"{reading.unit}: {', '.join(counts)}; {end}{': ' if why else ''}{why}"
+    name = f'"{reading.unit}"' if " " in reading.unit else reading.unit
+    said = f"{name}: {', '.join(counts)}; {end}{': ' if why else ''}{why}"
+    if reading.status in READ and reading.observed_from and reading.observed_to:
+        # By this run and, for a search, those before it without a break.
+        said += f"; read in full: {_time(reading.observed_from)} to {_time(reading.observed_to)}"
+    return said
 
 
 def collector_line(outcome: Outcome) -> str:

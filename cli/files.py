@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
+import polars as pl
 import typer
 from rich.table import Table
 
 import cases.case as case_files
+from analysis import tone
 from cli.console import CONFIGURATION, FAILED, FINE, Stop, out, progress, say, say_json, warn
 from cli.ingest import Unit, ingest
+from cli.score import bots, rebuild
 from collectors import archive
 from collectors.archive import ImportSettings, ShapeError
-from store.tables import Store
+from store.schema import Batch
+from store.tables import Store, Voices, Written
 
 
 def import_files(
@@ -27,6 +33,13 @@ def import_files(
     map_: Annotated[
         str, typer.Option("--map", help="Our columns from yours: text=body,at=created,...")
     ] = "",
+    drop_text: Annotated[
+        bool,
+        typer.Option("--drop-text", help="Keep scores and figures, and nobody's words, for good."),
+    ] = False,
+    anew: Annotated[
+        bool, typer.Option("--anew", help="Do not go on where this import was cut off.")
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="The result as JSON.")] = False,
 ) -> None:
     """Import posts from files. The queries of the cases decide what is kept."""
@@ -48,18 +61,37 @@ def import_files(
             bar.update(task, completed=done, total=total, rows=rows)
 
         settings = ImportSettings(
-            files=files, mapping=_mapping(map_), taken=take_all, progress=moved
+            files=files,
+            mapping=_mapping(map_),
+            taken=take_all,
+            progress=moved,
+            # Submissions without words are known to this run only, so comments need all of them.
+            anew=anew or drop_text,
         )
+        batches = archive.collect(chosen, store.known(), settings)
         try:
-            units = ingest(store, chosen, archive.collect(chosen, store.known(), settings))
+            units = ingest(store, chosen, batches, write=_wordless(store) if drop_text else None)
         except ShapeError as error:
             raise Stop(str(error)) from error
+        if drop_text:
+            bar.update(task, description="building figures")
+            rebuild(store)
     if as_json:
         say_json([_facts(unit) for unit in units])
     else:
-        _report(units)
+        _report(units, scored=drop_text)
     broken = any(unit.reading.status in {"partial", "failed"} for unit in units)
     raise typer.Exit(FAILED if broken else FINE)
+
+
+def _wordless(store: Store) -> Callable[[Batch, pl.DataFrame], Written]:
+    """Writes a batch as scores and figures only."""
+    markers, voices = bots(store), Voices()
+
+    def write(batch: Batch, matches: pl.DataFrame) -> Written:
+        return store.write_wordless(batch, matches, partial(tone.score, markers=markers), voices)
+
+    return write
 
 
 def _mapping(text: str) -> dict[str, str]:
@@ -88,7 +120,7 @@ def _facts(unit: Unit) -> dict[str, object]:
     }
 
 
-def _report(units: list[Unit]) -> None:
+def _report(units: list[Unit], *, scored: bool) -> None:
     table = Table(box=None, pad_edge=False)
     for name in ("file", "source"):
         table.add_column(name)
@@ -98,6 +130,25 @@ def _report(units: list[Unit]) -> None:
         numbers = (unit.reading.items, unit.kept, unit.new, unit.gone, unit.bad)
         table.add_row(unit.reading.unit, unit.reading.source, *(f"{n:,}" for n in numbers))
     out.print(table, markup=False)
+    _details(units)
+    wiped = sum(unit.wiped for unit in units)
+    if wiped:
+        say(f"{wiped:,} posts kept before were deleted at their source and are wiped here too.")
+    if not sum(unit.kept for unit in units) and not wiped:
+        say(
+            "No row belongs to a case, so nothing was kept. `aftershock case test NAME` shows what "
+            "a case looks for; --take-all with --case NAME keeps every row."
+        )
+    elif scored:
+        say("Scored and counted; no words, names or addresses of these posts were stored.")
+    elif wiped or sum(unit.new for unit in units):
+        say("Next: aftershock score")
+    else:
+        say("Every row was in the store already.")
+
+
+def _details(units: list[Unit]) -> None:
+    """What belongs to which case, and what could not be read."""
     for unit in units:
         for name, count in sorted(unit.by_case.items()):
             say(f"{count:,} of {unit.reading.unit} belong to the case {name}.")
@@ -107,15 +158,3 @@ def _report(units: list[Unit]) -> None:
             warn(f"... and {unit.bad - len(unit.bad_shown):,} more of {unit.reading.unit}.")
         if unit.reading.error:
             warn(unit.reading.error)
-    wiped = sum(unit.wiped for unit in units)
-    if wiped:
-        say(f"{wiped:,} posts kept before were deleted at their source and are wiped here too.")
-    if not sum(unit.kept for unit in units) and not wiped:
-        say(
-            "No row belongs to a case, so nothing was kept. `aftershock case test NAME` shows what "
-            "a case looks for; --take-all with --case NAME keeps every row."
-        )
-    elif wiped or sum(unit.new for unit in units):
-        say("Next: aftershock score")
-    else:
-        say("Every row was in the store already.")

@@ -97,7 +97,7 @@ def halting(*, follow: bool = False, seconds: float | None = None) -> Iterator[H
         halt.ask("stopped by Ctrl-C" if number == signal.SIGINT else "stopped by SIGTERM")
 
     def over(_: int, __: FrameType | None) -> None:
-        halt.ask(f"stopped by the clock; it had {seconds:.0f} seconds")
+        halt.ask(f"stopped by the clock after {seconds:.0f} seconds")
 
     before: dict[int, Any] = {}
     try:

@@ -27,7 +27,7 @@ def score_store(store: Store, *, rescore: bool = False) -> Counter[str]:
 
     Returns how many posts got which status, and under `weeks` how many weeks were rebuilt.
     """
-    markers = {store.author_key(source, name) for source, name in BOTS}
+    markers = bots(store)
     counts: Counter[str] = Counter()
     store.drain()  # what waits in the spool is scored too
     with progress() as bar:
@@ -39,8 +39,18 @@ def score_store(store: Store, *, rescore: bool = False) -> Counter[str]:
             counts.update(shown["status"].to_list())
             bar.update(task, rows=sum(counts.values()))
         bar.update(task, description="building figures")
-        counts["weeks"] = store.rebuild(series.cells_of, compact=series.compact)
+        counts["weeks"] = rebuild(store)
     return counts
+
+
+def bots(store: Store) -> set[str]:
+    """The author keys of accounts that are never scored."""
+    return {store.author_key(source, name) for source, name in BOTS}
+
+
+def rebuild(store: Store) -> int:
+    """Bring the charts' figures up to date and return how many weeks that took."""
+    return store.rebuild(series.cells_of, compact=series.compact)
 
 
 def score(

@@ -46,7 +46,9 @@ def gather(
     runs = store.read(lambda: store.scan("runs"))
     known = []
     for case in cases:
-        spans = coverage.spans(runs, case=case.name, query_hash=case.query_hash)
+        spans = coverage.spans(
+            runs, case=case.name, query_hash=case.query_hash, asked=coverage.asked(case)
+        )
         kept = standing.cases.filter(
             pl.col("case") == case.name, pl.col("query_hash") == case.query_hash
         )

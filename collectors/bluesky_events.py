@@ -17,7 +17,7 @@ from typing import Any
 import polars as pl
 
 from cases.case import Case
-from cases.sieve import Sieve, odd
+from cases.sieve import Sieve
 from collectors.bluesky_kept import Kept
 from collectors.normalise import Row, bluesky_record
 from collectors.values import BadRecord
@@ -31,7 +31,8 @@ _CREATES = '"operation":"create"'
 _OPERATION = '"operation":"'
 LINKS = ("root", "quoted")
 _DID = r'did:[a-z]+:[^"\\/]+'
-_REFERENCE = rf'at://[^"/\\]+/{POSTS}/[^"\\]+'.replace(".", r"\.")
+_SLASH = r"\\?/"
+_REFERENCE = rf'at:{_SLASH}{_SLASH}[^"/\\]+{_SLASH}{POSTS}{_SLASH}[^"\\]+'.replace(".", r"\.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,35 +142,50 @@ class Picker:
         raw = column(frames)
         # Roots and authors of this very chunk count: a reply can be a second younger than its root.
         worded = self._sieve.passes(raw)
-        found = self._posts(raw, worded.arg_true(), now, worded=True)
-        strange = odd(raw) & ~worded
-        rows = (_having(raw, _REFERENCE, self.kept.roots.holds) & ~worded) | strange
-        found |= self._posts(raw, rows.arg_true(), now, worded=False)
-        rows = self._changes(raw) & ~worded & ~rows
-        found |= self._posts(raw, rows.arg_true(), now, worded=False)
+        found = self._by_words(raw, worded, now)
+        threaded = _having(raw, _REFERENCE, self.kept.roots.holds) & ~worded
+        found |= self._others(raw, threaded, now)
+        changes = self._changes(raw) & ~worded & ~threaded
+        found |= self._others(raw, changes, now)
         return [found[place] for place in sorted(found)]
 
-    def _posts(
-        self, raw: pl.Series, places: pl.Series, now: datetime, *, worded: bool
-    ) -> dict[int, Picked]:
-        """Parse these frames and keep those that are wanted, by their place."""
-        parsed = {place: _parsed(raw[place], now) for place in places.to_list()}
-        posts = [(place, one) for place, one in parsed.items() if one.row is not None]
-        if worded:
-            self.kept.add((one.event.uri for _, one in posts), roots=True)
-        else:
-            kept = self._belong([one.row for _, one in posts if one.row is not None])
-            for (place, one), belongs in zip(posts, kept, strict=True):
-                edited = one.event.operation == "update" and one.event.uri in self.kept.posts
-                if not belongs and not edited:
-                    del parsed[place]
-            self.kept.add(one.event.uri for one in parsed.values() if one.row is not None)
-        return {place: one for place, one in parsed.items() if self._concerns(one)}
+    def _by_words(self, raw: pl.Series, rows: pl.Series, now: datetime) -> dict[int, Picked]:
+        found = _parsed(raw, rows, now)
+        posts = [one.event.uri for one in found.values() if one.row is not None]
+        if posts:
+            self.kept.add(posts, roots=True)
+        return self._concerning(found)
 
-    def _belong(self, rows: Sequence[Row]) -> list[bool]:
-        """Which of these posts belong to a case by the root of their thread or by their quote."""
-        named = [pl.Series([row[name] for row in rows], dtype=pl.String) for name in LINKS]
-        return reduce(or_, map(self.kept.roots.holds, named)).to_list()
+    def _others(self, raw: pl.Series, rows: pl.Series, now: datetime) -> dict[int, Picked]:
+        """Parse these frames and keep those that are wanted, by their place."""
+        found = self._concerning(_parsed(raw, rows, now))
+        posts = {place: one for place, one in found.items() if one.row is not None}
+        if not posts:
+            return found
+        names = [pl.Series([one.row[n] for one in posts.values() if one.row], dtype=pl.String)
+                 for n in LINKS]  # fmt: skip
+        belong = reduce(or_, map(self.kept.roots.holds, names))
+        stored = self.kept.posts.holds(one.event.uri for one in posts.values())
+        edits = pl.Series([one.event.operation == "update" for one in posts.values()])
+        for place, wanted in zip(posts, belong | (stored & edits), strict=True):
+            if not wanted:
+                del found[place]
+        self.kept.add(one.event.uri for one in found.values() if one.row is not None)
+        return found
+
+    def _concerning(self, found: dict[int, Picked]) -> dict[int, Picked]:
+        """Without the deletions of posts that are not kept and what is nothing to anybody."""
+        deletions = [place for place, one in found.items() if one.event.operation == "delete"]
+        ours = self.kept.posts.holds(found[place].event.uri for place in deletions)
+        foreign = {place for place, kept in zip(deletions, ours, strict=True) if not kept}
+        accounts = [place for place, one in found.items() if one.event.kind == "account"]
+        ours = self.kept.authors.holds(found[place].event.did for place in accounts)
+        foreign |= {place for place, kept in zip(accounts, ours, strict=True) if not kept}
+        return {
+            place: one
+            for place, one in found.items()
+            if place not in foreign and (one.event.kind != "other" or one.bad is not None)
+        }
 
     def _changes(self, raw: pl.Series) -> pl.Series:
         """Frames that create no post, of authors whose posts are kept or of nobody at all."""
@@ -179,19 +195,20 @@ class Picker:
         creates = (first == raw.str.find(_CREATES, literal=True)).fill_null(value=False)
         rows = (~creates).arg_true()
         part = raw.gather(rows)
-        concerned = _having(part, _DID, self.kept.authors.holds) | ~part.str.contains(_DID)
+        concerned = _having(part, _DID, self.kept.authors.holds, nameless=True)
         return (~creates).scatter(rows.filter(~concerned), False)
 
-    def _concerns(self, one: Picked) -> bool:
-        event = one.event
-        if event.kind == "account":
-            return event.did in self.kept.authors
-        if event.operation == "delete":
-            return event.uri in self.kept.posts
-        return one.bad is not None or one.row is not None or event.kind in ("info", "error")
+
+def _parsed(raw: pl.Series, rows: pl.Series, now: datetime) -> dict[int, Picked]:
+    """The frames of the mask, parsed, by their place."""
+    places = rows.arg_true()
+    return {
+        place: _one(frame, now)
+        for place, frame in zip(places.to_list(), raw.gather(places).to_list(), strict=True)
+    }
 
 
-def _parsed(raw: str, now: datetime) -> Picked:
+def _one(raw: str, now: datetime) -> Picked:
     try:
         event = parse(raw)
         if event.operation not in ("create", "update"):
@@ -214,13 +231,16 @@ def column(frames: Sequence[bytes]) -> pl.Series:
         return pl.Series([frame.decode("utf-8", "replace") for frame in frames], dtype=pl.String)
 
 
-def _having(raw: pl.Series, pattern: str, holds: Callable[[pl.Series], pl.Series]) -> pl.Series:
-    """Which frames hold the pattern with one of the things that `holds` knows."""
-    found = pl.DataFrame({"place": pl.int_range(len(raw), eager=True), "at": _all(raw, pattern)})
-    named = found.explode("at").drop_nulls()
-    places = named["place"].filter(holds(named["at"])).unique()
-    return pl.repeat(value=False, n=len(raw), dtype=pl.Boolean, eager=True).scatter(places, True)
-
-
-def _all(raw: pl.Series, pattern: str) -> pl.Series:
-    return raw.str.extract_all(pattern)
+def _having(
+    raw: pl.Series, pattern: str, holds: Callable[[pl.Series], pl.Series], *, nameless: bool = False
+) -> pl.Series:
+    """Which frames name, by the pattern, something that `holds` knows; with `nameless` also those
+    that name nothing at all."""
+    every = pl.DataFrame({"place": pl.int_range(len(raw), eager=True), "name": raw})
+    found = every.select("place", pl.col("name").str.extract_all(pattern))
+    named = found.explode("name")  # null where nothing was found
+    names, places = named["name"], named["place"]
+    if names.str.contains("\\", literal=True).any():
+        names = names.str.replace_all("\\", "", literal=True)  # some encoders write a slash as \/
+    wanted = places.filter(holds(names) | names.is_null() if nameless else holds(names)).unique()
+    return pl.repeat(value=False, n=len(raw), dtype=pl.Boolean, eager=True).scatter(wanted, True)

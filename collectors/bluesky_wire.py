@@ -26,7 +26,7 @@ METHOD = "network.bsky.jetstream.subscribeEvents"
 DICTIONARY = "network.bsky.jetstream.getZstdDictionary"
 OPEN = 8.0  # seconds for the network, TLS and the handshake
 LARGEST = 32 * 1024 * 1024  # bytes of one frame, as in the SDK
-PORTION = 8192  # frames that are looked at together
+PORTION = 16_384  # frames that are looked at together
 FRESH = 1.0  # seconds after which a portion is handed on even if it is small
 _DICTIONARY = b"\x37\xa4\x30\xec"  # how a zstd dictionary begins (RFC 8878, section 5)
 _ZSTD = b"\x28\xb5\x2f\xfd"
@@ -93,8 +93,11 @@ class Feed:
         if self.decompressor is None:
             return frames
         decompress = self.decompressor.decompress
+        with suppress(zstandard.ZstdError):
+            return [decompress(frame) for frame in frames]
         try:
-            # Errors come as text even where frames are compressed.
+            # Errors come as text even where frames are compressed, and a frame need not say how
+            # long it is.
             return [
                 decompress(frame, max_output_size=LARGEST) if frame[:4] == _ZSTD else frame
                 for frame in frames

@@ -1,8 +1,9 @@
 """Asks the sources again about what is kept: what is gone there goes here, and counts grow on.
 
-Knows when a post is asked about and what an answer means; how a source is asked is in a module of
-its own (`bluesky_recheck.py`). Nothing is wiped on one look: an absent post is asked about twice,
-hours apart, and not at all while a source seems to have lost most of what it had.
+Knows when a post is asked about and what an answer means; how Bluesky is asked is in a module of
+its own (`bluesky_recheck.py`), and Reddit, which says itself what was deleted, has all of it in
+`reddit_recheck.py`. Nothing is wiped on one look: an absent post is asked about twice, hours apart,
+and not at all while a source seems to have lost most of what it had.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
+import collectors
 from collectors import bluesky_recheck, reddit_recheck
 from collectors.asking import Account, Source, There
 from collectors.errors import CollectorError
@@ -26,10 +28,6 @@ if TYPE_CHECKING:
 
 COLLECTOR = "recheck"
 UNIT = "posts kept"
-SOURCES: dict[str, Callable[[Settings], Source]] = {"bluesky": bluesky_recheck.Bluesky}
-# Sources whose own modules do all of it: Reddit's answers say themselves what is gone.
-THEMSELVES = {"reddit": reddit_recheck.collect}
-NAMES = (*SOURCES, *THEMSELVES)
 
 # When a post is asked about again. An hour short of a day and of a week, so that a daily run finds
 # due what it asked about the day before.
@@ -40,6 +38,7 @@ AGAIN = timedelta(hours=5)  # at least this lies between two looks in vain
 FIXED_FROM, FIXED_UNTIL = timedelta(hours=48), timedelta(hours=72)
 
 ROUND = 5_000  # posts asked about between two writes to the store
+AHEAD = 100_000  # posts due that are looked up at once: with ten million stored that takes 13 s
 # A source that suddenly has no post of more than half of so many authors is broken, more likely
 # than all of them left. Authors, since one of them may well delete everything.
 FEWEST_AUTHORS = 20
@@ -88,6 +87,11 @@ def now() -> datetime:
     return datetime.now(UTC)
 
 
+def ready(source: str, settings: Settings) -> str | None:
+    """None when a source can be asked now, else one line why not. Bluesky needs no account."""
+    return collectors.ready("reddit", settings) if source == "reddit" else None
+
+
 def collect(
     source: str,
     known: Known,
@@ -109,10 +113,10 @@ def collect(
     nothing is shown at all and posts of three authors or more ought to be. `many_gone` says that
     this is right.
     """
-    if source in THEMSELVES:
-        yield from THEMSELVES[source](known, settings, many_gone=many_gone)
+    if source == "reddit":
+        yield from reddit_recheck.collect(known, settings, many_gone=many_gone)
         return
-    run = _Run(source, SOURCES[source](settings), known, settings, clock)
+    run = _Run(source, bluesky_recheck.Bluesky(settings), known, settings, clock)
     while due := run.next_due():
         results, error = run.ask(due)
         if error is None and not run.seen and any(result.absent for result in results):
@@ -129,12 +133,6 @@ def collect(
     yield run.last()
 
 
-def idle(source: str, known: Known, settings: Settings) -> str | None:
-    """Why a source is not asked when nobody names it: a sentence, or nothing where nothing is kept
-    of it; None when it is asked."""
-    return reddit_recheck.idle(known, settings) if source == "reddit" else None
-
-
 @dataclass
 class _Run:
     """One run over one source: what it has asked, and what the ledger says of it so far."""
@@ -145,6 +143,7 @@ class _Run:
     settings: Settings
     clock: Callable[[], datetime]
     started: datetime = field(init=False)
+    waiting: pl.DataFrame = field(default_factory=pl.DataFrame)  # due and not asked about yet
     asked: set[int] = field(default_factory=set)  # hashes of uris
     asked_authors: set[str] = field(default_factory=set)
     lost: set[str] = field(default_factory=set)
@@ -176,11 +175,18 @@ class _Run:
 
     def next_due(self) -> list[dict[str, Any]]:
         left = self.left()
-        most = ROUND if left is None else min(ROUND, left * self.source.at_once)
+        most = AHEAD if left is None else min(AHEAD, left * self.source.at_once)
         if not most:
             return []
-        due = self.known.due(self.name, most, self.started)
-        return self._unasked(due)
+        looked = False
+        while not (looked and self.waiting.is_empty()):
+            if self.waiting.is_empty():
+                self.waiting, looked = self.known.due(self.name, most, self.started), True
+            due = self._unasked(self.waiting.head(min(ROUND, most)))
+            self.waiting = self.waiting.slice(min(ROUND, most))
+            if due:
+                return due
+        return []
 
     def _unasked(self, due: pl.DataFrame) -> list[dict[str, Any]]:
         return [row for row in due.iter_rows(named=True) if hash(row["uri"]) not in self.asked]

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import TYPE_CHECKING
 
 from collectors.errors import CollectorError
 from collectors.reddit_again import Due, ask, frame
-from collectors.reddit_client import BudgetSpentError, Client, missing
+from collectors.reddit_client import BudgetSpentError, Client
 from collectors.reddit_listing import AT_ONCE, Unit
 from collectors.reddit_refusals import RefusedError
 from collectors.reddit_threads import ended, portions
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 COLLECTOR = "recheck"
 UNIT = "posts kept"
-ROUND = 5_000  # posts between two questions to the store
+ROUND = 20_000  # posts between two questions to the store
 UNBOUNDED = 10**9  # 100,000 posts are 1,000 requests, which PRAW spreads over ten minutes
 FEWEST, MOST_ABSENT = 20, 0.5  # more than half of so many left out at once: Reddit is broken
 
@@ -47,20 +47,6 @@ def collect(known: Known, settings: Settings, *, many_gone: bool = False) -> Ite
         return  # the ledger says so, and the rest is due the next time
     except RefusedError as error:
         raise error.stop() from None
-
-
-def idle(known: Known, settings: Settings) -> str | None:
-    """None when there is a key; else why nothing is asked, empty where nothing is kept."""
-    absent = missing(settings.credentials)
-    if not absent:
-        return None
-    if known.due("reddit", 1, datetime.now(UTC)).is_empty():
-        return ""
-    return (
-        f"{', '.join(absent)} not set, so nobody can tell what was deleted on Reddit. It has to be"
-        " gone here within 48 hours: ask for a key (docs/reddit.md), or delete what is no longer"
-        " needed (aftershock forget)."
-    )
 
 
 def _batches(client: Client, unit: Unit, known: Known, *, many_gone: bool) -> Iterator[Batch]:

@@ -184,7 +184,7 @@ def _posts(
     scores = every.filter(pl.col("scorer") == scorer).select(
         *("post", "day", "lang", "status", "compound", "neg", "neu", "pos"), text_hash="input_hash"
     )
-    raws = every.filter(pl.col("scorer") == raw).select(
+    raws = every.filter(pl.col("scorer") == (raw or "")).select(
         "post", "day", compound_raw="compound", text_hash="input_hash"
     )
     frame = (

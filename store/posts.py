@@ -185,7 +185,7 @@ def store(tables: Tables, rows: pl.DataFrame) -> tuple[pl.DataFrame, int, int]:
                 stop, left_on="author", right_on="key", how="anti"
             )
             refused += part.height - allowed.height
-            allowed = _place(tables, allowed)
+            allowed = place(tables, allowed)
             told, same = _news(tables, allowed)
             new += lookup.merge(tables, "posts", told, updates=UPDATES, when=NEWER)
             _note(tables, same)
@@ -247,14 +247,14 @@ def _note(tables: Tables, same: pl.DataFrame) -> None:
     )
 
 
-def _place(tables: Tables, rows: pl.DataFrame) -> pl.DataFrame:
+def place(tables: Tables, rows: pl.DataFrame) -> pl.DataFrame:
     """Give every row its `at` and `day`; the same post always gets the same ones.
 
     A post that first came without a time keeps the moment of first sight, even when a later copy
     has a time (a Bluesky post whose id was dated in the future has one as soon as that day comes).
     """
     if rows["at"].null_count():
-        stored = _find(tables, rows.filter(pl.col("at").is_null()), "at")
+        stored = find(tables, rows.filter(pl.col("at").is_null()), "at")
         rows = rows.join(stored.rename({"at": "stored"}), on="post", how="left").with_columns(
             at=pl.coalesce("at", "stored")
         )
@@ -308,7 +308,7 @@ def add_checks(tables: Tables, checks: pl.DataFrame) -> None:
     checks = checks.sort("checked_at", maintain_order=True).unique("post", keep="last")
     with tables.lock():
         seen = tables.version("blocked")
-        rows = checks.join(_find(tables, checks, "day"), on="post").with_columns(
+        rows = checks.join(find(tables, checks, "day"), on="post").with_columns(
             same_at=pl.lit(None, CHECKS["same_at"])
         )
         values = [name for name in CHECKS if name not in {"post", "day", "same_at"}]
@@ -323,7 +323,7 @@ def add_checks(tables: Tables, checks: pl.DataFrame) -> None:
             tables.delete("checks", late.select("post", "day"))
 
 
-def _find(tables: Tables, keys: pl.DataFrame, *columns: str) -> pl.DataFrame:
+def find(tables: Tables, keys: pl.DataFrame, *columns: str) -> pl.DataFrame:
     """Stored posts by their key alone."""
     wanted = keys.lazy().select("post").unique()
     where = lookup.somewhere(tables, keys["post"])

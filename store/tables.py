@@ -14,7 +14,7 @@ from typing import Any
 import polars as pl
 
 from store import backup as backups
-from store import cells, lookup, maintain, posts
+from store import cells, lookup, maintain, posts, wordless
 from store import forget as forgetting
 from store import sightings as noted
 from store import standing as standings
@@ -32,10 +32,11 @@ from store.opening import check_place, make_ready, salt_of
 from store.portions import Stretch, stretches
 from store.prepared import Prepared, Written, apply, log_runs, prepare
 from store.recording import Recording
-from store.schema import RUNS, SCORES, TABLES, Batch
+from store.schema import RAW_POST, RUNS, SCORES, TABLES, Batch
 from store.spool import Spool
 from store.standing import Standing
 from store.swap import clear_leftovers
+from store.wordless import Voices
 
 __all__ = [
     "CellsMoved",
@@ -46,6 +47,7 @@ __all__ = [
     "StoreError",
     "StoreMissing",
     "StoreUnfit",
+    "Voices",
     "Written",
 ]
 
@@ -253,6 +255,25 @@ class Store:
             f" {ready.posts.height:,} posts are kept in the spool; the next run stores them. Run"
             " the same command again to go on."
         ) from busy
+
+    def write_wordless(
+        self,
+        batch: Batch,
+        matches: pl.DataFrame,
+        score: Callable[[pl.DataFrame], pl.DataFrame],
+        voices: Voices,
+    ) -> Written:
+        """Store what a file brought as numbers only: `score` makes rows of SCORES of its posts
+        (post, day, source, author, text, langs, text_hash) before anything is written, and no text,
+        uri, community or author is stored, as if the posts had been deleted since (`wordless.py`).
+
+        Posts that are stored already stay as they are; matches as in `write`. `voices` is one for
+        the whole import, so that whoever wrote several posts stays one voice.
+        """
+        self.drain()
+        nothing = partial(pl.DataFrame, schema=RAW_POST)
+        ready = prepare(batch, matches, self._keys, datetime.now(UTC), lambda _: nothing())
+        return wordless.write(self._tables, ready, voices, score, self.add_scores)
 
     def drain(self) -> int:
         """Store what waits in the spool and return how many batches that were.

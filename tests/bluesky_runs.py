@@ -44,34 +44,9 @@ def settings(network: Network, cache: Path, name: str = "alice", **values: Any) 
     return Settings(cache, credentials, **values)
 
 
-class Known:
-    """The store's own answers, and the cursors from its ledger."""
-
-    def __init__(self, store: Store) -> None:
-        self._store = store
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._store.known(), name)
-
-    def cursors(self, collector: str) -> dict[str, str]:
-        known = self._store.known()
-        if hasattr(known, "cursors"):
-            return dict(known.cursors(collector))
-        rows = self._store.read(
-            lambda: (
-                self._store.scan("runs")
-                .filter(pl.col("collector") == collector, pl.col("cursor_after").is_not_null())
-                .sort("started_at")
-                .group_by("unit")
-                .agg(pl.col("cursor_after").last())
-            )
-        )
-        return dict(rows.iter_rows())
-
-
 def run(store: Store, cases: Sequence[Case], asked: Settings) -> list[Unit]:
     """One run of the collector into the store."""
-    return ingest(store, cases, bluesky_search.collect(cases, Known(store), asked))
+    return ingest(store, cases, bluesky_search.collect(cases, store.known(), asked))
 
 
 def texts(store: Store) -> list[str]:

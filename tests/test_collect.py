@@ -104,8 +104,8 @@ def test_each_unit_says_why_it_ended_and_nothing_read_says_why(plans, aftershock
     )
     said = aftershock("collect", "reddit", "--case", "tootle").out.splitlines()
     assert any(
-        "reddit one: 1 read (2025-05-09 08:00 to 2025-05-09 12:00), 1 kept, 1 new; "
-        "done: read to the end" in one
+        "reddit one: 1 read, 1 kept, 1 new; done: read to the end; "
+        "read in full: 2025-05-09 08:00 to 2025-05-09 12:00" in one
         for one in said
     )
     assert any("capped: the source gives no more than 1,000" in one for one in said)
@@ -234,8 +234,19 @@ def test_the_clock_ends_a_reading_and_what_was_read_stays(plans, home) -> None:
     assert stored() == 1  # nothing is begun when the time is over
     (row,) = ledger()
     assert (row["status"], row["cursor_after"]) == ("partial", "1")
-    assert row["stop_reason"] == "stopped by the clock; it had 600 seconds"
+    assert row["stop_reason"] == "stopped by the clock after 600 seconds"
     assert "out of time" in outcomes[-1].sentence
+
+
+def test_who_is_stopped_before_the_source_answers_says_so(plans, home) -> None:
+    plans.write("reddit", {"alarm": True})
+    store, case = Store.open(), case_files.get("tootle")
+    with halting(seconds=600) as halt:
+        outcomes = list(collect_each(store, [case], Settings(home.folder), halt=halt))
+    assert outcomes[-1].sentence == (
+        "reddit: stopped by the clock after 600 seconds, before the source had given anything."
+    )
+    assert ledger() == []
 
 
 def test_ctrl_c_of_a_run_that_does_not_follow_is_a_failed_one(plans) -> None:

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import shutil
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import polars as pl
 import pytest
+from damaging import append, twice
+from damaging import rows as rows_of
 from hypothesis import given
 from hypothesis import strategies as st
-from storing import CASE, QUERY, SALT, SEEN, frame, matches, process, raw, stored
+from storing import CASE, QUERY, SALT, SEEN, count_cells, frame, matches, process, raw, stored
 
 from analysis.coverage import spans
 from analysis.recall import Recall, recall, sentence, wilson
+from store.doctor import Doctor
+from store.findings import problems
 from store.schema import RUNS, Batch, Reading
 from store.tables import Store
 
@@ -177,6 +182,32 @@ def test_a_deleted_post_stays_counted(store: Store) -> None:
     store.wipe([store.key("at://did:plc:a/app.bsky.feed.post/a")])
     bring(store, "bluesky-search", "a", collected_at=SEEN + HOUR)
     assert sighted(store) == {"a": set(BOTH)}
+
+
+def test_the_doctor_finds_sightings_that_are_doubled_or_hang_on_nothing_and_mends_them(
+    store: Store,
+) -> None:
+    bring(store, "bluesky-stream", "a", "b")
+    bring(store, "bluesky-search", "a")
+    folder = Path(store.location)
+    twice(folder, "sightings")
+    lost = rows_of(folder, "sightings").tail(1).with_columns(post=pl.lit("ab" * 16))
+    append(folder, "sightings", lost)
+    patient = Doctor(store.location, salt=SALT)
+    found = problems(patient.examine(count_cells, sample=0))
+    assert {(one.table, one.kind) for one in found} == {
+        ("sightings", "twice"),
+        ("sightings", "dangling"),
+    }
+    patient.repair(count_cells)
+    assert problems(patient.examine(count_cells, sample=0)) == []
+    assert sighted(store) == {"a": set(BOTH), "b": {BOTH[0]}}
+    # Lost whole it begins anew: nothing else depends on it.
+    shutil.rmtree(folder / "sightings")
+    patient = Doctor(store.location, salt=SALT)
+    patient.examine(count_cells, sample=0)
+    patient.repair(count_cells)
+    assert sighted(Store.open(store.location, salt=SALT)) == {}
 
 
 KILLED = """

@@ -77,18 +77,15 @@ def test_recheck_lets_go_what_is_gone(sim: SimReddit, store: Store, aftershock: 
     assert json.loads(ended.out)
 
 
-def test_recheck_without_a_key_says_what_is_owed_and_to_whom_nothing_is_owed_nothing(
+def test_recheck_without_a_key_says_so_and_is_an_error_only_where_reddit_was_named(
     sim: SimReddit, aftershock: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert aftershock("collect", "reddit", "--case", "mine", "--budget", "2").code == 0
     monkeypatch.delenv("AFTERSHOCK_REDDIT_CLIENT_SECRET")
     ended = aftershock("recheck")
     assert ended.code == 0
-    assert "within 48 hours" in ended.out + ended.err
+    assert "AFTERSHOCK_REDDIT_CLIENT_SECRET" in ended.out + ended.err
     assert aftershock("recheck", "--source", "reddit").code == 78
-    assert aftershock("forget", "--case", "mine", "--yes").code == 0
-    ended = aftershock("recheck")
-    assert "within 48 hours" not in ended.out + ended.err
 
 
 def test_setup_tries_the_key(sim: SimReddit, aftershock: Any) -> None:

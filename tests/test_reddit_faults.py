@@ -32,7 +32,7 @@ FAULTS: dict[str, dict[str, Any]] = {
 }
 REQUESTS = 9  # of a run in which nothing goes wrong
 EVERY = [(fault, position) for fault in FAULTS for position in range(REQUESTS)]
-SOME = [("drop", 2), ("500", 6)]  # of which `make test` tries two
+SOME = [("drop", 2), ("500", 6)]  # what `make test` tries
 
 
 def bed() -> SimReddit:

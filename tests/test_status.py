@@ -94,7 +94,11 @@ def test_recall_is_shown_once_both_have_covered_the_same_hours(store: Store, cas
     said = words(store, case, with_recall=True)
     assert "no hour is covered by both the stream and search" in said
     later = [row | {"collected_at": row["collected_at"] + HOUR} for row in both[:30]]
-    bring(store, case, "bluesky-search", *later)
+    first, *others = case.bluesky_search
+    bring(store, case, "bluesky-search", *later, unit=first)
+    assert "no hour is covered by both" in words(store, case, with_recall=True)
+    for phrase in others:
+        bring(store, case, "bluesky-search", unit=phrase)
     said = words(store, case, with_recall=True)
     assert "Search found 30 of 40 posts that the stream brought in 84 hours" in said
     assert "75.0 % (95 %: " in said
@@ -125,7 +129,10 @@ def test_the_dashboards_coverage_says_how_much_search_found(store: Store, case: 
     both = [sky(n, **TEXT) for n in range(40)]
     bring(store, case, "bluesky-stream", *both)
     later = [row | {"collected_at": row["collected_at"] + HOUR} for row in both[:30]]
-    bring(store, case, "bluesky-search", *later)
+    first, *others = case.bluesky_search
+    bring(store, case, "bluesky-search", *later, unit=first)
+    for phrase in others:
+        bring(store, case, "bluesky-search", unit=phrase)
     score_store(store)
     page = AppTest.from_file(str(Path(dashboard.__file__).with_name("app.py")), default_timeout=60)
     page.query_params["case"] = "soundcloud"

@@ -17,6 +17,7 @@ scored (language, markers): that is `analysis.tone`.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
@@ -27,7 +28,7 @@ from analysis.vader.lexicon import HAS_VALENCE, NOWHERE, NUMBER
 from analysis.vader.outcome import MEASURES as DECIMALS
 from analysis.vader.outcome import Feeling, contrast, measure
 from analysis.vader.rules import REACH, Nearby, valence
-from analysis.vader.text import characters
+from analysis.vader.text import Places, characters
 from analysis.vader.words import Words, split
 
 SCORER = "vader-3.3.2"
@@ -60,7 +61,9 @@ _SCHEMA = dict.fromkeys(MEASURES, pl.Float64)
 
 
 def _portions(texts: list[str]) -> Iterator[list[str]]:
-    """The texts in portions of about AT_ONCE characters."""
+    """The texts in portions of about AT_ONCE characters; a text is never cut."""
+    if not texts:
+        return
     until = np.cumsum(np.fromiter(map(len, texts), np.intp, len(texts)) + 1)
     cuts = np.flatnonzero(np.diff(until // AT_ONCE)) + 1
     for begin, end in pairwise([0, *cuts.tolist(), len(texts)]):
@@ -71,21 +74,23 @@ def _scored(texts: list[str]) -> NDArray[np.float64]:
     chars = characters(texts)
     found = split(chars)
     hits = np.flatnonzero(HAS_VALENCE[found.number])
-    owner = np.searchsorted(found.end, hits, "right")
-    value = valence(_nearby(found, hits, owner))
-    kept = np.flatnonzero(value)
-    hits, owner = hits[kept], owner[kept]
-    feeling = Feeling(owner, hits - found.begin[owner], value[kept], found.end - found.begin)
+    value = valence(_nearby(found, hits, _owner(found, hits)))
+    hits, value = hits[value != 0], value[value != 0]
+    owner = _owner(found, hits)
+    feeling = Feeling(owner, hits - found.begin[owner], value, found.end - found.begin)
     but = np.flatnonzero(found.number == NUMBER["but"])
-    with_but, first = np.unique(np.searchsorted(found.end, but, "right"), return_index=True)
+    with_but, first = np.unique(_owner(found, but), return_index=True)
     place = but[first] - found.begin[with_but]
-    feeling = Feeling(
-        feeling.text, feeling.place, contrast(feeling, with_but, place), feeling.words
-    )
-    return measure(feeling, chars)
+    return measure(replace(feeling, valence=contrast(feeling, with_but, place)), chars)
 
 
-def _nearby(found: Words, hits: NDArray[np.intp], owner: NDArray[np.intp]) -> Nearby:
+def _owner(found: Words, which: Places) -> Places:
+    """The text that each of these words is in."""
+    owner: Places = np.searchsorted(found.end, which, "right")
+    return owner
+
+
+def _nearby(found: Words, hits: Places, owner: Places) -> Nearby:
     """The words around those at `hits`; `owner` is the text each is in."""
     begin, end = found.begin[owner], found.end[owner]
     shouted = np.append(0, np.cumsum(found.shouted))

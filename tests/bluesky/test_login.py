@@ -142,6 +142,9 @@ def test_an_account_that_is_taken_down_cannot_log_in_nor_go_on(
     asked = settings(network, tmp_path, "olaf")
     ask(asked)
     network.take_down("olaf")
+    # the server goes on answering until the access token runs out, which takes two hours
+    kept = sessions_of(network, tmp_path, "olaf")
+    kept.keep(aged(kept.read() or ""))
     with pytest.raises(UnfitError, match="taken this account down"):
         ask(asked)
     with pytest.raises(UnfitError, match="taken this account down"):
@@ -175,15 +178,18 @@ def test_the_thirty_first_login_says_until_when_there_are_no_more(
     assert ask(asked)
 
 
-def use_up(client: Bluesky) -> None:
+def use_up(client: Bluesky, did: str) -> None:
     for _ in range(3000):
-        client.ask("com.atproto.server.getSession", {})
+        client.ask("com.atproto.repo.describeRepo", {"repo": did})
 
 
 def test_the_limit_of_requests_is_respected_before_the_server_has_to_say_no(
     limited: Network, tmp_path: Path
 ) -> None:
     client = Bluesky(settings(limited, tmp_path, "carol"), most_wait=0)
+    client.ask(SEARCH, {"q": "quuxlimit", "limit": 1})
+    assert client._limit is not None  # what is passed on to the AppView says so too
+    assert client._limit.most == 3000
     with pytest.raises(TryLaterError, match=r"limit of requests is nearly reached until"):
-        use_up(client)
+        use_up(client, limited.accounts["carol"].did)
     assert 2000 < client.requests < 3000

@@ -113,7 +113,7 @@ def test_a_deleted_account_takes_all_its_posts_with_it(store: Store, network: Ne
 
 def test_an_edit_and_engagement_at_48_hours(store: Store, network: Network, who) -> None:
     name, fan = who(), who()
-    post = network.post(name, "SoundCloud AI", at=datetime.now(UTC) - timedelta(hours=10))
+    post = network.post(name, "SoundCloud AI", at=datetime.now(UTC) - timedelta(hours=30))
     keep(store, network, post)
     feed, subject = network.client(fan).app.bsky.feed, {"uri": post.uri, "cid": post.cid}
     record = {"subject": subject, "createdAt": datetime.now(UTC).isoformat()}
@@ -127,7 +127,7 @@ def test_an_edit_and_engagement_at_48_hours(store: Store, network: Network, who)
     assert [row[each] for each in ("likes", "reposts", "replies")] == [1, 1, 1]
     assert row["likes_48h"] is None
     assert row["next_at"] - row["checked_at"] < timedelta(hours=23)  # at 48 hours of its age
-    run(store, network, 37)
+    run(store, network, 20)
     row = stored(store, "checks").row(0, named=True)
     assert [row[f"{each}_48h"] for each in ("likes", "reposts", "replies")] == [1, 1, 1]
 
