@@ -1,7 +1,7 @@
 """Import of a Reddit dump: how fast lines are sorted out, beside the usual loop and bare unpacking.
 
 Writes an invented archive of 2 GB of text (BENCH_DUMP_MB), a third of it submissions, in a frame
-with the window of Reddit's monthly dumps, and measures each road in a process of its own on one core.
+with the window of Reddit's monthly dumps; measures each road in a process of its own on one core.
 """
 
 from __future__ import annotations

@@ -140,8 +140,8 @@ class Sieve:
     def __init__(self, queries: Iterable[Query]) -> None:
         self._queries = [clauses(query.node) for query in queries]
         self.open = not all(self._queries)  # one of them may take anything: nothing can be dropped
-        first = frozenset[Atom]().union(*(parts[0] for parts in self._queries if parts))
-        self._searches = _searches(first)
+        self.rarest = frozenset[Atom]().union(*(parts[0] for parts in self._queries if parts))
+        self._searches = _searches(self.rarest)
         self._patterns = [[_pattern(clause) for clause in parts] for parts in self._queries]
 
     def passes(self, block: Block) -> Mask:
@@ -262,7 +262,7 @@ def _hiding(raw: Bytes) -> tuple[Places, Places]:
         (zero & 0x07) << 18 | one << 12 | two << 6 | three,
     )
     size = np.select([zero < 0xE0, zero < 0xF0], [2, 3], 4)
-    kind = _kinds()[np.minimum(code, TABLE - 1)]
+    kind = kinds()[np.minimum(code, TABLE - 1)]
     kind[code >= TABLE] = APART
     kind[code >= BEYOND_TABLE] = ASCII
     after = raw[np.minimum(leads + size, last)]
@@ -317,7 +317,7 @@ def _unlisted(char: str) -> str:
 def _kind_of(char: str) -> int:
     code = ord(char)
     if code < TABLE:
-        return int(_kinds()[code])
+        return int(kinds()[code])
     return VANISHES if unicodedata.category(char)[0] == "M" else APART
 
 
@@ -340,7 +340,8 @@ def _characters() -> pl.DataFrame:
 
 
 @cache
-def _kinds() -> Bytes:
+def kinds() -> Bytes:
+    """What each character below TABLE is between two letters: APART, VANISHES or ASCII."""
     found = _characters()
     kinds = np.zeros(TABLE, np.uint8)
     codes, folded = found["code"].to_numpy(), found["folded"]
