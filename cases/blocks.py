@@ -142,7 +142,9 @@ class Sieve:
         self.open = not all(self._queries)  # one of them may take anything: nothing can be dropped
         self.rarest = frozenset[Atom]().union(*(parts[0] for parts in self._queries if parts))
         self._searches = _searches(self.rarest)
-        self._patterns = [[_pattern(clause) for clause in parts] for parts in self._queries]
+        patterns = [[_pattern(clause) for clause in parts] for parts in self._queries]
+        self._each = list(dict.fromkeys(pattern for parts in patterns for pattern in parts))
+        self._numbers = [[self._each.index(pattern) for pattern in parts] for parts in patterns]
 
     def passes(self, block: Block) -> Mask:
         """One truth value a line: False where no query takes the record."""
@@ -166,18 +168,13 @@ class Sieve:
 
     def _all_of_one(self, frame: pl.DataFrame) -> Mask:
         """Lines that hold one pattern of every clause of some query."""
-        rarest = frame.select(
-            pl.col("tokens").str.contains(patterns[0]).alias(str(number))
-            for number, patterns in enumerate(self._patterns)
-        )
+        held = frame.select(
+            pl.col("tokens").str.contains(pattern).alias(str(number))
+            for number, pattern in enumerate(self._each)
+        ).to_numpy()
         passing = np.zeros(frame.height, np.bool_)
-        for patterns, found in zip(self._patterns, rarest.iter_columns(), strict=True):
-            here = np.flatnonzero(found.to_numpy() & ~passing)
-            for pattern in patterns[1:]:
-                if not len(here):
-                    break
-                here = here[frame["tokens"].gather(here).str.contains(pattern).to_numpy()]
-            passing[here] = True
+        for numbers in self._numbers:
+            passing |= held[:, numbers].all(axis=1)
         return passing
 
 

@@ -67,7 +67,7 @@ class Glance:
         def on(number: int, start: int, end: int, flags: int, context: object) -> None:
             adds[number](end)
 
-        self._base.scan(data, match_event_handler=on)
+        self._base.scan(data, match_event_handler=on)  # type: ignore[type-var]
         places = {name: np.array(ends, np.int64) for name, ends in found.items()}
         raw = np.frombuffer(data, np.uint8)
         single = [_beginning(raw, one, other) for one, other in self._letters]

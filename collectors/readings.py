@@ -220,7 +220,8 @@ class File:
             through += len(data)
             if not comments and b'"title"' not in data.obj:  # type: ignore[operator]
                 self.deferred = True
-                self.place = Place(reading, first + data.obj.count(b"\n", 0, len(data)) - 1)  # type: ignore[attr-defined]
+                newlines = np.count_nonzero(np.frombuffer(data, np.uint8) == ord("\n"))
+                self.place = Place(reading, first + int(newlines) - 1)
             else:
                 old = int(min(max(stored - first + 1, 0), len(data)))
                 look = sieve.look(data, room, comments=comments, parse=old)
