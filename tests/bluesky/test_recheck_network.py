@@ -22,6 +22,8 @@ from collectors.settings import Settings
 from store.schema import Batch, Reading
 from store.tables import Store
 
+pytestmark = pytest.mark.bluesky
+
 names = (f"recheck{n}" for n in itertools.count())
 
 
