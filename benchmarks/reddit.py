@@ -58,7 +58,7 @@ class Nothing:
         return {}
 
     def due(self, *_asked: object) -> pl.DataFrame:
-        return pl.DataFrame(schema={"uri": pl.String})
+        return pl.DataFrame(schema={"uri": pl.String, "at": pl.Datetime("us", "UTC")})
 
     def matched(self, *_asked: object) -> set[str]:
         return set()

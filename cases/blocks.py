@@ -140,9 +140,11 @@ class Sieve:
     def __init__(self, queries: Iterable[Query]) -> None:
         self._queries = [clauses(query.node) for query in queries]
         self.open = not all(self._queries)  # one of them may take anything: nothing can be dropped
-        first = frozenset[Atom]().union(*(parts[0] for parts in self._queries if parts))
-        self._searches = _searches(first)
-        self._patterns = [[_pattern(clause) for clause in parts] for parts in self._queries]
+        self.rarest = frozenset[Atom]().union(*(parts[0] for parts in self._queries if parts))
+        self._searches = _searches(self.rarest)
+        patterns = [[_pattern(clause) for clause in parts] for parts in self._queries]
+        self._each = list(dict.fromkeys(pattern for parts in patterns for pattern in parts))
+        self._numbers = [[self._each.index(pattern) for pattern in parts] for parts in patterns]
 
     def passes(self, block: Block) -> Mask:
         """One truth value a line: False where no query takes the record."""
@@ -166,18 +168,13 @@ class Sieve:
 
     def _all_of_one(self, frame: pl.DataFrame) -> Mask:
         """Lines that hold one pattern of every clause of some query."""
-        rarest = frame.select(
-            pl.col("tokens").str.contains(patterns[0]).alias(str(number))
-            for number, patterns in enumerate(self._patterns)
-        )
+        held = frame.select(
+            pl.col("tokens").str.contains(pattern).alias(str(number))
+            for number, pattern in enumerate(self._each)
+        ).to_numpy()
         passing = np.zeros(frame.height, np.bool_)
-        for patterns, found in zip(self._patterns, rarest.iter_columns(), strict=True):
-            here = np.flatnonzero(found.to_numpy() & ~passing)
-            for pattern in patterns[1:]:
-                if not len(here):
-                    break
-                here = here[frame["tokens"].gather(here).str.contains(pattern).to_numpy()]
-            passing[here] = True
+        for numbers in self._numbers:
+            passing |= held[:, numbers].all(axis=1)
         return passing
 
 
@@ -262,7 +259,7 @@ def _hiding(raw: Bytes) -> tuple[Places, Places]:
         (zero & 0x07) << 18 | one << 12 | two << 6 | three,
     )
     size = np.select([zero < 0xE0, zero < 0xF0], [2, 3], 4)
-    kind = _kinds()[np.minimum(code, TABLE - 1)]
+    kind = kinds()[np.minimum(code, TABLE - 1)]
     kind[code >= TABLE] = APART
     kind[code >= BEYOND_TABLE] = ASCII
     after = raw[np.minimum(leads + size, last)]
@@ -317,7 +314,7 @@ def _unlisted(char: str) -> str:
 def _kind_of(char: str) -> int:
     code = ord(char)
     if code < TABLE:
-        return int(_kinds()[code])
+        return int(kinds()[code])
     return VANISHES if unicodedata.category(char)[0] == "M" else APART
 
 
@@ -340,7 +337,8 @@ def _characters() -> pl.DataFrame:
 
 
 @cache
-def _kinds() -> Bytes:
+def kinds() -> Bytes:
+    """What each character below TABLE is between two letters: APART, VANISHES or ASCII."""
     found = _characters()
     kinds = np.zeros(TABLE, np.uint8)
     codes, folded = found["code"].to_numpy(), found["folded"]

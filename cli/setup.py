@@ -33,6 +33,8 @@ from cli.credentials import (
 )
 from cli.settings import build
 from collectors.errors import TryLaterError, UnfitError
+from collectors.reddit_access import preflight
+from collectors.reddit_client import NAMES as REDDIT_KEY
 from collectors.settings import MOST_LOOKBACK
 
 ATTEMPTS = 3
@@ -55,6 +57,9 @@ def setup(
     firsts = [f"{case.name} {case.since}" for case in case_files.load_all().values()]
     say("Reddit")
     say(f"  {_state(found, REDDIT)} Keys come on request (docs/reddit.md); setup asks for none.")
+    if all(found.values.get(name) for name in REDDIT_KEY):
+        access = preflight(build())
+        (say if access.fine else warn)(f"  {access.sentence}")
     say("Bluesky")
     say(f"  The stream of new posts needs no login and reaches {hours} hours back: collect daily.")
     say(f"  Search needs one and goes back to each case's first day: {', '.join(firsts)}.")

@@ -236,11 +236,13 @@ def _having(
 ) -> pl.Series:
     """Which frames name, by the pattern, something that `holds` knows; with `nameless` also those
     that name nothing at all."""
-    every = pl.DataFrame({"place": pl.int_range(len(raw), eager=True), "name": raw})
-    found = every.select("place", pl.col("name").str.extract_all(pattern))
-    named = found.explode("name", empty_as_null=True)  # null where nothing was found
-    names, places = named["name"], named["place"]
+    places = pl.int_range(len(raw), eager=True)
+    found = pl.DataFrame({"place": places, "name": raw.str.extract_all(pattern)})
+    empty = found["name"].list.len() == 0
+    named = found.filter(~empty).explode("name")
+    names = named["name"]
     if names.str.contains("\\", literal=True).any():
         names = names.str.replace_all("\\", "", literal=True)  # some encoders write a slash as \/
-    wanted = places.filter(holds(names) | names.is_null() if nameless else holds(names)).unique()
-    return pl.repeat(value=False, n=len(raw), dtype=pl.Boolean, eager=True).scatter(wanted, True)
+    wanted = named["place"].filter(holds(names)).unique()
+    rows = empty if nameless else pl.repeat(value=False, n=len(raw), dtype=pl.Boolean, eager=True)
+    return rows.scatter(wanted, True)

@@ -17,8 +17,9 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from cases.blocks import Block, Mask, Places, Sieve
+from cases.blocks import Block, Bytes, Mask, Places, Room, Sieve
 from cases.clauses import UNDERSCORE
+from cases.glance import READY, Glance
 from cases.query import fold
 
 if TYPE_CHECKING:
@@ -42,17 +43,26 @@ def _field(name: str) -> str:
     return f'"{name.replace("_", UNDERSCORE)}"'
 
 
-_GONE = (
-    # "[deleted]", "[ Removed by Reddit ]" as a whole text; "deleted" without brackets is a word.
-    (
-        rf'{_field("(?:body|selftext|title|edited_title)")} +" +(?:deleted|removed|unavailable)'
-        r'(?: (?:by|in|on|due|for|from) [a-z0-9 \x7f]*)? *"'
-    ),
-    rf'{_field("was_deleted_later")} +"?(?:true|1)',
-    rf'{_field("removed_by_category")} +"[a-z0-9\x7f]',
-    rf'{_field("collapsed_reason_code")} +"deleted"',
+# "[deleted]", "[ Removed by Reddit ]" as a whole text; "deleted" without brackets is a word.
+_MARKER = (
+    rf'{_field("(?:body|selftext|title|edited_title)")} +" +(?:deleted|removed|unavailable)'
+    r'(?: (?:by|in|on|due|for|from) [a-z0-9 \x7f]*)? *"'
 )
-GONE = "|".join(_GONE)
+_SAID = "|".join(
+    (
+        _MARKER,
+        rf'{_field("was_deleted_later")} +"?(?:true|1)',
+        rf'{_field("collapsed_reason_code")} +"deleted"',
+    )
+)
+GONE = rf'{_SAID}|{_field("removed_by_category")} +"[a-z0-9\x7f]'
+# What a record holds as it stands that `GONE` may be found in.
+GLANCE_GONE = (
+    r'"(?:[^a-z0-9_"\\]|\\.){1,9}(?:deleted|removed|unavailable)'
+    r'|was_deleted_later"\s*:\s*"?(?:true|1)'
+    r'|removed_by_category"\s*:\s*"|collapsed_reason_code"\s*:\s*"deleted"'
+)
+GLANCE = READY  # one pass over all lines before those of which it finds something are looked at
 BACK = rf'{_field("was_initially_deleted")} +"?(?:true|1)'
 
 
@@ -105,14 +115,23 @@ def code(name: str) -> int:
 
 
 @dataclass(frozen=True)
-class Chosen:
-    """Of one block: the lines to be parsed, which of all lines are the business of this reading
-    (blank ones are not), which hold a title, and whether there are others for the second one."""
+class Look:
+    """What a look at some lines of a dump found: how many lines there are, how many of them are the
+    business of this reading (blank ones are not), and whether there are others.
 
-    lines: Places
+    `block` holds those looked at twice, `numbers` says which ones these are. Of `block`: which of
+    its lines are this reading's own, which hold a title, and which are to be parsed.
+    """
+
+    lines: int
+    count: int
+    others: bool
+    block: Block
+    numbers: Places
     own: Mask
     titled: Mask
-    others: bool
+    wanted: Places
+    quoted: Codes
 
 
 class Filter:
@@ -129,6 +148,7 @@ class Filter:
         self.roots = Ids()
         self.kept = {"t3": Ids(), "t1": Ids()}
         self.gone = {"t3": Ids(), "t1": Ids()}
+        self._glances: dict[bool, Glance] = {}
         self.open = self._sieve.open or not cases
         if known is not None and not self.open:
             for portion in known.kept("reddit", cases):
@@ -139,13 +159,75 @@ class Filter:
         for kind, ids in self.kept.items():
             ids.add(codes(uris.filter(uris.str.starts_with(f"reddit:{kind}_"))))
 
-    def choose(self, block: Block, *, comments: bool, parse: int) -> Chosen:
+    def look(self, data: memoryview, room: Room, *, comments: bool, parse: int) -> Look:
         """Which lines to parse: of submissions in the first reading, of comments in the second.
 
         A line with a title is the first one's, every other the second one's, which looks at
         comments that have a title too. Lines before number `parse` (from 0) were read by an
         earlier run that was cut off: of these only deletions are noted.
         """
+        if not GLANCE:
+            block = Block(data, room)
+            own, titled, wanted = self._choose(block, comments=comments, parse=parse)
+            filled = block.ends - block.starts > 1
+            quoted, readable = self.quoting(block)
+            return Look(
+                lines=len(block),
+                count=int(own.sum()),
+                others=bool((filled & ~own).any()),
+                block=block,
+                numbers=np.arange(len(block)),
+                own=own,
+                titled=titled,
+                wanted=wanted,
+                quoted=quoted[readable & own],
+            )
+        raw = np.frombuffer(data, np.uint8)
+        ends: Places = np.flatnonzero(raw == ord("\n"))
+        starts = np.concatenate([[0], ends[:-1] + 1])
+        found = self._glance(kept=bool(self.kept["t1" if comments else "t3"])).places(data)
+        twice, titled = (_lines(ends, found[name]) for name in ("", "title"))
+        filled = ends - starts > 1
+        twice |= _lines(ends, found["gone"]) | _odd_ends(raw, starts, ends)
+        own = filled & (~titled if comments else titled)
+        if comments:
+            root, state = _read(raw, found["link"])
+            twice |= ~titled & ~_lines(ends, found["link"])
+            twice |= _lines(ends, found["link"][(state != READ) | self.roots.has(root)])
+        kept = self.kept["t1" if comments else "t3"]
+        if kept:
+            names, state = _read(raw, found["id"])
+            twice |= ~_lines(ends, found["id"])
+            twice |= _lines(ends, found["id"][(state != READ) | kept.has(names)])
+        quoted, state = _read(raw, found["crosspost"])
+        there = np.flatnonzero(own)
+        twice[there[:1]] = twice[there[-1:]] = twice[-1:] = True
+        twice &= filled & (own | comments)
+        twice[-1:] = True
+        numbers = np.flatnonzero(twice)
+        block = Block(b"".join(data[starts[n] : ends[n] + 1] for n in numbers), room)
+        old = int(np.searchsorted(numbers, parse))
+        owned, headed, wanted = self._choose(block, comments=comments, parse=old)
+        return Look(
+            lines=len(ends),
+            count=int(own.sum()),
+            others=bool((filled & ~own).any()),
+            block=block,
+            numbers=numbers,
+            own=owned,
+            titled=headed,
+            wanted=wanted,
+            quoted=quoted[state == READ],
+        )
+
+    def _glance(self, *, kept: bool) -> Glance:
+        if kept not in self._glances:
+            fields = {"title": '"title"', "link": '"link_id"', "crosspost": '"crosspost_parent"'}
+            named = fields | {"gone": GLANCE_GONE} | ({"id": '"id"'} if kept else {})
+            self._glances[kept] = Glance(self._sieve.rarest, named)
+        return self._glances[kept]
+
+    def _choose(self, block: Block, *, comments: bool, parse: int) -> tuple[Mask, Mask, Places]:
         titled = _holds(block, _field("title"))
         filled = block.ends - block.starts > 1
         own = filled & (~titled if comments else titled)
@@ -154,7 +236,7 @@ class Filter:
             submission = _holds(block, _field("selftext")) & ~_holds(block, _field("body"))
             asked = own | (filled & ~submission)
         if not asked.any():
-            return Chosen(np.empty(0, np.int64), own, titled, bool((filled & titled).any()))
+            return own, titled, np.empty(0, np.int64)
         kind = "t1" if comments else "t3"
         wanted = self._sieve.passes(block) | _odd(block)
         if self.kept[kind]:
@@ -164,8 +246,8 @@ class Filter:
             wanted |= (state != READ) | self.roots.has(root)
         wanted &= asked
         wanted[: max(parse, 0)] = False
-        self._note(block, own & ~wanted, kind)
-        return Chosen(np.flatnonzero(wanted), own, titled, bool((filled & ~own).any()))
+        self._note(block, asked & ~wanted, kind)
+        return own, titled, np.flatnonzero(wanted)
 
     def quoting(self, block: Block) -> tuple[Codes, Mask]:
         """What each line's submission is a crosspost of, and whether it is one that can be read."""
@@ -187,7 +269,11 @@ class Filter:
         marked = np.flatnonzero(lines & block.tokens.str.contains(GONE).to_numpy())
         if not len(marked):
             return
-        marked = marked[~block.tokens.gather(marked).str.contains(BACK).to_numpy()]
+        told = block.tokens.gather(marked)
+        submission = told.str.contains(_field("selftext"), literal=True)
+        # Gone at the first look and back at the second: the category of the first is left standing.
+        gone = told.str.contains(_SAID) | ~told.str.contains(BACK)
+        marked = marked[(gone & (submission == (kind == "t3"))).to_numpy()]
         own, state = _ids(block, _field("id"))
         several = _count(block, _field("id")) > 1
         clear = marked[(state[marked] == READ) & ~several[marked]]
@@ -232,10 +318,15 @@ def _count(block: Block, what: str) -> npt.NDArray[np.uint32]:
 
 def _odd(block: Block) -> Mask:
     """Lines that do not look like one whole record, or spell ASCII with escapes, even in keys."""
-    last = np.maximum(block.ends - 1, 0)
-    last = np.where(block.raw[last] == ord("\r"), np.maximum(last - 1, 0), last)
-    odd: Mask = (block.raw[block.starts] != ord("{")) | (block.raw[last] != ord("}"))
+    odd = _odd_ends(block.raw, block.starts, block.ends)
     odd[block.of(block.disguised)] = True
+    return odd
+
+
+def _odd_ends(raw: Bytes, starts: Places, ends: Places) -> Mask:
+    last = np.maximum(ends - 1, 0)
+    last = np.where(raw[last] == ord("\r"), np.maximum(last - 1, 0), last)
+    odd: Mask = (raw[starts] != ord("{")) | (raw[last] != ord("}"))
     return odd
 
 
@@ -258,16 +349,23 @@ def _ids(block: Block, field: str) -> tuple[Codes, npt.NDArray[np.int8]]:
     lines = np.flatnonzero(found >= 0)
     if not len(lines):
         return numbers, state
-    raw, last = block.raw, len(block.raw) - 1
     at = block.starts[lines] + found[lines] + len(field)
+    numbers[lines], state[lines] = _read(block.raw, at)
+    return numbers, state
 
-    def byte(offset: int) -> npt.NDArray[np.uint8]:
-        found_there: npt.NDArray[np.uint8] = raw[np.minimum(at + offset, last)]
-        return found_there
 
+def _read(raw: Bytes, at: Places) -> tuple[Codes, npt.NDArray[np.int8]]:
+    """The ids in the fields whose names end at these places, as `_ids` gives them."""
+    last = len(raw) - 1
+
+    def byte(offset: int) -> Bytes:
+        found: Bytes = raw[np.minimum(at + offset, last)]
+        return found
+
+    state = np.full(len(at), ODD, np.int8)
     colon = byte(0) == COLON
     at = at + 1 + (byte(1) == BLANK)
-    state[lines[colon & (byte(0) == ord("n")) & (byte(1) == ord("u"))]] = NULL
+    state[colon & (byte(0) == ord("n")) & (byte(1) == ord("u"))] = NULL
     opened = colon & (byte(0) == QUOTE)
     at = at + 1
     at = at + 3 * ((byte(0) == ord("t")) & (byte(2) == ord("_")))
@@ -275,9 +373,15 @@ def _ids(block: Block, field: str) -> tuple[Codes, npt.NDArray[np.int8]]:
     digits = DIGITS[window]
     alive = np.logical_and.accumulate(digits > 0, axis=1)
     length = alive.sum(axis=1)
-    closed = window[np.arange(len(lines)), np.minimum(length, WIDTH)] == QUOTE
+    closed = window[np.arange(len(at)), np.minimum(length, WIDTH)] == QUOTE
     good = opened & closed & (length >= 1) & (length <= WIDTH)
-    value = ((digits * alive)[:, :WIDTH] * POWERS).sum(axis=1)
-    numbers[lines[good]] = value[good]
-    state[lines[good]] = READ
-    return numbers, state
+    state[good] = READ
+    value: Codes = ((digits * alive)[:, :WIDTH] * POWERS).sum(axis=1)
+    return value * good, state
+
+
+def _lines(ends: Places, places: Places) -> Mask:
+    """Which lines these places, each just behind something found, stand in."""
+    there = np.zeros(len(ends), np.bool_)
+    there[np.searchsorted(ends, places - 1)] = True
+    return there

@@ -18,7 +18,7 @@ import numpy as np
 
 from cases.blocks import Block, Room
 from collectors import files, shapes
-from collectors.dumps import Chosen, Filter, Ids
+from collectors.dumps import Filter, Ids, Look
 from collectors.files import DamagedError
 from collectors.normalise import Gone, Row, frame
 from collectors.shapes import Normaliser
@@ -220,34 +220,31 @@ class File:
             through += len(data)
             if not comments and b'"title"' not in data.obj:  # type: ignore[operator]
                 self.deferred = True
-                self.place = Place(reading, first + data.obj.count(b"\n", 0, len(data)) - 1)  # type: ignore[attr-defined]
+                newlines = np.count_nonzero(np.frombuffer(data, np.uint8) == ord("\n"))
+                self.place = Place(reading, first + int(newlines) - 1)
             else:
-                block = Block(data, room)
-                old = int(min(max(stored - first + 1, 0), len(block)))
-                chosen = sieve.choose(block, comments=comments, parse=old)
-                self.deferred = self.deferred or (chosen.others and not comments)
-                self._count(int(chosen.own.sum()))
+                old = int(min(max(stored - first + 1, 0), len(data)))
+                look = sieve.look(data, room, comments=comments, parse=old)
+                self.deferred = self.deferred or (look.others and not comments)
+                self._count(look.count)
                 if not comments:
-                    quoted, readable = sieve.quoting(block)
-                    self.quoted.add(quoted[readable & chosen.own])
-                yield from self._records(block, chosen, first, comments=comments, ended=ended)
-                self.place = Place(reading, first + len(block) - 1)
+                    self.quoted.add(look.quoted)
+                yield from self._records(look, first, comments=comments, ended=ended)
+                self.place = Place(reading, first + look.lines - 1)
             if through >= UNPACKED:
                 through = 0
                 yield
 
-    def _records(
-        self, block: Block, chosen: Chosen, first: int, *, comments: bool, ended: bool
-    ) -> Iterator[None]:
+    def _records(self, look: Look, first: int, *, comments: bool, ended: bool) -> Iterator[None]:
         """Parse the chosen lines of a block, and some more to see what time the block covers and
         whether its last line is whole."""
-        wanted = set(chosen.lines.tolist())
-        own = np.flatnonzero(chosen.own)
+        block, wanted = look.block, set(look.wanted.tolist())
+        own = np.flatnonzero(look.own)
         seen = {int(own[0]), int(own[-1])} if len(own) else set()
         last = len(block) - 1
         for line in sorted(wanted | seen | (set() if ended else {last})):
-            raw = block.line(line)
-            if first + line == 1:
+            raw, number = block.line(line), first + int(look.numbers[line])
+            if number == 1:
                 raw = raw.removeprefix(b"\xef\xbb\xbf")
             if raw.isspace():
                 self._count(-1)
@@ -255,13 +252,13 @@ class File:
             record, whole = files.parsed(raw)
             result = record if isinstance(record, str) else self._normalised(record)
             comment = not isinstance(result, str) and facts(result)[1] == "comment"
-            if (comment or not chosen.titled[line]) == comments:
-                self._add(first + line, result, only_seen=line not in wanted)
+            if (comment or not look.titled[line]) == comments:
+                self._add(number, result, only_seen=line not in wanted)
             elif comment:
                 self.deferred = True
-            self.place = Place(self.place.reading, first + line)
+            self.place = Place(self.place.reading, number)
             if not (whole or ended) and line == last:
-                raise DamagedError(f"ends in the middle of line {first + line:,}")
+                raise DamagedError(f"ends in the middle of line {number:,}")
             if self.waiting >= ROWS:
                 yield
 

@@ -132,7 +132,7 @@ def _tasks(client: Client, cases: Sequence[Case], known: Known, settings: Settin
     sweeps.sort(key=lambda sweep: sweep.read_at)
     searches.sort(key=lambda search: search.read_at)
     done: set[str] = set()
-    threads = [Threads(client, settings, case, known, done) for case in cases]
+    threads = [Threads(client, settings, case, known, done, brought) for case in cases]
     every = tuple(case.name for case in cases)
     return [
         *(_Task(sweep.unit.cases, sweep.run()) for sweep in sweeps),

@@ -25,19 +25,21 @@ if TYPE_CHECKING:
 
 COLLECTOR = "recheck"
 UNIT = "posts kept"
-ROUND = 5_000  # posts between two questions to the store
+ROUND = 20_000  # posts between two questions to the store
+UNBOUNDED = 10**9  # 100,000 posts are 1,000 requests, which PRAW spreads over ten minutes
 FEWEST, MOST_ABSENT = 20, 0.5  # more than half of so many left out at once: Reddit is broken
 
 
 def collect(known: Known, settings: Settings, *, many_gone: bool = False) -> Iterator[Batch]:
-    """Ask about everything that is due, the oldest look first, within `settings.budget`.
+    """Ask about everything that is due, the oldest look first, within `settings.budget` requests
+    (without one, as many as it takes).
 
     A batch brings the posts as they are now (an edit is scored again), a check for each, and those
     that are gone. Raises CollectorError, before anything absent is recorded, when more than half of
     20 or more posts that were there last time are left out; `many_gone` says that this is right.
     Raises UnfitError and TryLaterError as the collector does.
     """
-    client = Client(settings)
+    client = Client(settings, settings.budget or UNBOUNDED)
     unit = Unit(UNIT, (), settings, client, COLLECTOR)
     try:
         yield from ended(unit, _batches(client, unit, known, many_gone=many_gone), lambda: "")

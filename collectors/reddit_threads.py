@@ -8,10 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-from collectors.reddit_again import Due, ask, check, frame, stepped, unread
+import polars as pl
+
+from collectors.reddit_again import LADDER, Due, ask, check, frame, stepped, unread
 from collectors.reddit_client import BudgetSpentError, Client
 from collectors.reddit_listing import AT_ONCE, SPENT, Found, Unit, listing
 from collectors.reddit_refusals import FAILURES, OF_THE_KEY, PASSING, RefusedError
@@ -22,6 +24,8 @@ if TYPE_CHECKING:
     from cases.case import Case
     from collectors import Known
 
+MOST = 500_000  # posts that are due, of which those that are wanted are picked
+RECENT = LADDER[-1] + timedelta(days=2)  # the last step, and two days for runs that fail
 MORE = 8  # further requests for one thread: each brings at most 100 comments
 ALL = 2048  # as PRAW asks; Reddit gives what it gives
 
@@ -40,10 +44,18 @@ class Threads:
     """The threads of one case, in one run."""
 
     def __init__(
-        self, client: Client, settings: Settings, case: Case, known: Known, done: set[str]
+        self,
+        client: Client,
+        settings: Settings,
+        case: Case,
+        known: Known,
+        done: set[str],
+        brought: set[str],
     ) -> None:
-        """`done`: uris dealt with in this run, also for other cases; it is added to."""
+        """`done`: uris dealt with in this run, also for other cases; it is added to. `brought`:
+        uris that the run's listings had."""
         self.client, self.case, self.known, self.done = client, case, known, done
+        self.brought = brought
         self.unit = Unit(f"threads: {case.name}", (case.name,), settings, client)
         self.read = self.unread = self.broken = 0
         self.failing = 0  # in a row
@@ -54,24 +66,30 @@ class Threads:
 
     def _batches(self) -> Iterator[Batch]:
         now = self.client.now()
-        due = waiting(self.client, self.known, now)
-        uris = [uri for uri, row in due.items() if "reddit:t3_" in uri and unread(row, now)]
+        due = self.known.due("reddit", MOST, now)
+        # Of what is older only what was just found: an imported archive brought its own comments.
+        found = pl.col("uri").is_in(self.brought)
+        recent = due.filter(
+            pl.col("uri").str.contains("t3_"), (pl.col("at") > now - RECENT) | found
+        )
+        rows = [row for row in recent.iter_rows(named=True) if unread(row, now)]
+        uris = [row["uri"] for row in rows if row["uri"] not in self.done]
         own = self.known.matched(self.case.name, self.case.query_hash, uris)
-        wanted = [due[uri] for uri in uris if uri in own and uri not in self.done]
+        wanted = {row["uri"]: row for row in rows if row["uri"] in own}
         if not wanted:
             return
-        for rows in portions(wanted):
+        for portion in portions(list(wanted.values())):
             self.unit.begin()
-            asked = ask(self.client, rows, self.unit.name, threads=True)
+            asked = ask(self.client, portion, self.unit.name, threads=True)
             self.unit.end(asked.found)
-            self.done.update(row["uri"] for row in rows)
+            self.done.update(row["uri"] for row in portion)
             yield self.unit.batch(asked.found, checks=frame(asked.checks))
             for uri in asked.replies:
-                yield from self._thread(due[uri], due)
+                yield from self._thread(wanted[uri], due)
         status = "partial" if self.broken else "done"
         yield self.unit.batch(status=status, gap=bool(self.unread), stop_reason=self._said())
 
-    def _thread(self, row: Due, due: Mapping[str, Due]) -> Iterator[Batch]:
+    def _thread(self, row: Due, due: pl.DataFrame) -> Iterator[Batch]:
         thread = Thread()
         before = self.client.sent
         self.unit.begin()
@@ -91,10 +109,10 @@ class Threads:
         else:
             self.failing = 0
             now = self.client.now()
+            seen = {one["uri"]: one for one in thread.found.rows}
             checks = [
-                check(due[one["uri"]], now, one["likes"], one["replies"])
-                for one in thread.found.rows
-                if one["uri"] in due
+                check(one, now, seen[one["uri"]]["likes"], seen[one["uri"]]["replies"])
+                for one in due.filter(pl.col("uri").is_in(list(seen))).iter_rows(named=True)
             ]
         self.read += 1
         self.unread += thread.unread
@@ -134,13 +152,14 @@ class Revisits:
 
     def _batches(self) -> Iterator[Batch]:
         now = self.client.now()
-        due = waiting(self.client, self.known, now)
-        wanted = [row for uri, row in due.items() if uri not in self.done and stepped(row, now)]
+        due = self.known.due("reddit", MOST, now).filter(pl.col("at") > now - RECENT)
+        rows = due.filter(~pl.col("uri").is_in(self.done)).iter_rows(named=True)
+        wanted = [row for row in rows if stepped(row, now)]
         if not wanted:
             return
-        for rows in portions(wanted):
+        for portion in portions(wanted):
             self.unit.begin()
-            asked = ask(self.client, rows, self.unit.name, threads=False)
+            asked = ask(self.client, portion, self.unit.name, threads=False)
             self.unit.end(asked.found)
             yield self.unit.batch(asked.found, checks=frame(asked.checks))
         yield self.unit.batch(status="done", stop_reason="all that had passed a step were asked")
@@ -150,12 +169,6 @@ def portions(rows: Sequence[Due]) -> Iterator[Sequence[Due]]:
     """As many at a time as Reddit can be asked about in one request."""
     for start in range(0, len(rows), AT_ONCE):
         yield rows[start : start + AT_ONCE]
-
-
-def waiting(client: Client, known: Known, now: datetime) -> dict[str, Due]:
-    """Posts that are due, by uri, as many as the rest of the budget can ask about."""
-    limit = AT_ONCE * max(client.budget - client.sent, 1)
-    return {row["uri"]: row for row in known.due("reddit", limit, now).iter_rows(named=True)}
 
 
 def ended(unit: Unit, batches: Iterator[Batch], said: Callable[[], str]) -> Iterator[Batch]:

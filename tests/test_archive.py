@@ -21,7 +21,7 @@ import zstandard
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from collectors import archive, files, readings
+from collectors import archive, files, memory, readings
 from collectors.archive import ImportSettings, ShapeError
 from store.schema import RAW_POST, Batch
 
@@ -847,3 +847,39 @@ def test_progress_ends_at_the_whole_and_counts_every_record_once(tmp_path: Path)
         assert done == total
         assert rows == 1002
         assert [numbers[0] for numbers in told] == sorted(numbers[0] for numbers in told)
+
+
+# Memory
+
+
+def test_too_little_memory_is_said_before_anything_is_read_with_the_amount(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    good = put(tmp_path / "good", ndjson([submission(1)]))
+    data = zstd(ndjson([submission(2)]), window_log=30)
+    dump = put(tmp_path / "RS.zst", skippable(b"index") + data)
+    assert memory.window(dump) == 1 << 30
+    assert memory.window(good) == 0
+    monkeypatch.setattr(memory, "available", lambda: 900 << 20)
+    with pytest.raises(
+        ShapeError, match=r"RS\.zst: unpacking it takes 1,598 MB .* 944 MB are free"
+    ):
+        collect(good, dump)
+    assert collect(good)[-1].reading.items == 1
+    monkeypatch.setattr(memory, "available", lambda: None)
+    assert collect(dump)[-1].reading.items == 1
+
+
+def test_the_tightest_control_group_counts(tmp_path: Path) -> None:
+    group = tmp_path / "outer" / "inner"
+    group.mkdir(parents=True)
+    for folder, most, used in ((group, "max", 1), (group.parent, str(3 << 30), 1 << 30)):
+        (folder / "memory.max").write_text(most)
+        (folder / "memory.current").write_text(str(used))
+        (folder / "memory.stat").write_text(f"anon 1\ninactive_file {1 << 20}\n")
+    found = [
+        memory._left(*(folder / f"memory.{name}" for name in ("max", "current", "stat")))
+        for folder in (group, group.parent)
+    ]
+    assert found == [None, (2 << 30) + (1 << 20)]
+    assert memory.available() is None or memory.available() > 0

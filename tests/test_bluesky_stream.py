@@ -458,6 +458,8 @@ def test_following_goes_on_until_it_is_stopped_and_stores_what_it_has(stream) ->
     _until(lambda: stream.said(uri(BEN, TWO)) == [("me too", "live")])
     stream.mini.delete(BEN, TWO)
     _until(lambda: stream.said(uri(BEN, TWO)) == [(None, "gone")])
+    _until(lambda: stream.runs()["items"].to_list() == [3])
+    time.sleep(1)  # it waits for the stream again, and no longer for the store
     os.kill(running.pid, signal.SIGINT)
     running.join(60)
     [row] = stream.runs().iter_rows(named=True)

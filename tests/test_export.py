@@ -263,7 +263,7 @@ def test_a_changed_query_is_never_mixed_with_the_old_one(filled, aftershock) -> 
 def test_a_bad_date_is_a_sentence_with_an_example(filled, aftershock, day: str) -> None:
     file = filled.folder / "x.csv"
     ended = aftershock("export", "posts", "--case", "tootle", "--since", day, "-o", file)
-    assert ended.code == 78
+    assert ended.code == 2
     assert "2025-05-01" in ended.err
     assert not file.exists()
 

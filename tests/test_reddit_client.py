@@ -112,6 +112,19 @@ def test_a_quota_that_is_used_up_is_said_and_not_slept_out(
         assert max(slept, default=0) < 11
 
 
+def test_the_requests_of_a_fresh_window_are_spread_over_it(
+    tmp_path: Path, slept: list[float]
+) -> None:
+    # 1,000 in 600 seconds: 0.6 seconds for each that was made, since here nobody really waits.
+    with SimReddit([post(1)]) as sim:
+        sim.began = time.monotonic()
+        client = Client(settings(sim, tmp_path))
+        for _ in range(6):
+            asked(client)
+    assert slept == sorted(slept)
+    assert 1 < slept[-1] < 4  # the server tells whole seconds
+
+
 def test_headers_of_the_quota_may_be_floats_or_nonsense(tmp_path: Path) -> None:
     body = {"kind": "Listing", "data": {"children": [], "after": None}}
     odd = [("4.0", "996.0", "11.5"), ("x", "996.0", "11"), ("4", "nan", "11")]

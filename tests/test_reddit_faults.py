@@ -32,7 +32,7 @@ FAULTS: dict[str, dict[str, Any]] = {
 }
 REQUESTS = 9  # of a run in which nothing goes wrong
 EVERY = [(fault, position) for fault in FAULTS for position in range(REQUESTS)]
-SOME = [("drop", 2), ("truncate", 8), ("429", 0), ("500", 6), ("delay", 4), ("odd", 7)]
+SOME = [("drop", 2), ("500", 6)]  # what `make test` tries
 
 
 def bed() -> SimReddit:
@@ -148,7 +148,8 @@ def killed(home: Home, store: Store, mine: Case, positions: Sequence[int]) -> No
         collect(store, [mine], settings(sim, home.folder))
         assert held(store) == whole(sim)
     claims(store)
-    assert ledger(store).filter(status="running")["observed_to"].to_list().count(None) >= 1
+    # Rows of killed runs stay open, and claim nothing.
+    assert ledger(store).filter(status="running")["observed_to"].drop_nulls().is_empty()
 
 
 def test_a_run_that_was_killed_is_made_whole_by_the_next(

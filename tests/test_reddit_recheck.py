@@ -141,6 +141,7 @@ def test_everything_kept_is_asked_about_once_a_day_in_hundreds(
     assert (checks["next_at"] - checks["checked_at"]).max().total_seconds() < 48 * 3600
 
 
+@pytest.mark.long
 def test_a_recheck_that_is_cut_off_goes_on_where_it_was(
     home: Home, store: Store, slept: list[float], passes: Passing
 ) -> None:

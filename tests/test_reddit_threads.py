@@ -14,9 +14,10 @@ from hypothesis import given
 from hypothesis import settings as hypothesis
 from hypothesis import strategies as st
 from redditing import Passing, case, collect, held, ledger, settings, truth
-from storing import stored
+from storing import batch, frame, raw, stored
 from testbeds.reddit.sim import SimReddit, Thing, comment, post
 
+from cases.match import match
 from collectors import reddit_threads
 from collectors.reddit_again import DAILY, LADDER, next_at, stepped, unread
 from collectors.reddit_client import Client
@@ -196,6 +197,23 @@ def test_a_thread_that_the_budget_left_over_is_read_by_the_next_run(
         collect(store, [mine], settings(sim, home.folder))
         assert sim.asked("/comments/") == 3
         assert held(store) == truth(*links, *comments)
+
+
+def test_the_threads_of_an_old_archive_cost_nothing_and_an_old_post_just_found_is_read(
+    home: Home, store: Store
+) -> None:
+    mine = case(home.cases, search=("SoundCloud terms",), subreddits=())
+    old = time.time() - 400 * 86_400
+    kept = [raw(n, text="SoundCloud terms", collected_at=datetime.now(UTC)) for n in range(50)]
+    posts = frame(kept)
+    store.write(batch(posts), match(posts, [mine], matched=lambda *_: set()))
+    found = post(1, created=old, num_comments=1)
+    with SimReddit([found], [comment(1, found)]) as sim:
+        collect(store, [mine], settings(sim, home.folder))
+        assert sim.asked("/api/info") == 1
+        assert held(store).items() >= truth(found, *sim.comments).items()
+        asked = next(one for one in sim.log if "info" in one.path)
+        assert asked.query["id"] == found["name"]
 
 
 def test_a_thread_that_reddit_never_manages_to_send_holds_up_no_other(

@@ -23,6 +23,7 @@ from store.schema import Batch, Reading
 from store.tables import Store
 
 pytestmark = pytest.mark.bluesky
+
 names = (f"recheck{n}" for n in itertools.count())
 
 
