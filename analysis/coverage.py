@@ -19,6 +19,9 @@ READ = ("done", "partial")  # what such a run gives as observed was read to the 
 # Collectors whose units are files. A file was read whole, but nobody knows of what it is a part:
 # its first and last post bound what it may hold, and never prove that a platform was watched.
 FILES = ("archive",)
+# Collectors that read without a break, and say of a time that they read it only when it is stored:
+# it stays read whatever ended the run, a kill or a cap, and while the run still goes on.
+UNBROKEN = ("bluesky-stream",)
 MOST_BAD = 0.01  # of a file's records; with more, its time is no better than unread
 
 SPANS = pl.Schema(
@@ -56,21 +59,22 @@ def spans(
     """Hours of each source and collector by what became of them, merged into half-open spans.
 
     In: rows of the runs table. Only runs of this case and query count, and of these only done,
-    partial, capped and failed ones that say what they observed. Out: SPANS; start and end on whole
-    hours (UTC), status covered, file, capped or failed.
+    partial, capped and failed ones (of the stream all) that say what they observed. Out: SPANS;
+    start and end on whole hours (UTC), status covered, file, capped or failed.
 
     An hour is covered when it was read in full by done or partial runs, joined end to end, of every
     unit (phrase, subreddit) the collector has asked for under this query, and of every one that
-    `asked` names for that collector. An hour between the first
-    and the last post of a file that was read to its end is `file`: what the file holds of it is
-    there, which may be little. A damaged file, or one with more than 1 % unreadable records, counts
-    as failed, since its posts need not be in order of time. An hour that a capped or failed run
-    touches and that no other run of its unit read is capped or failed. `live`: read by runs started
-    within 48 hours of it; a file never is.
+    `asked` names for that collector. What the stream says it read was read however its run ended.
+    An hour between the first and the last post of a file that was read to its end is `file`: what
+    the file holds of it is there, which may be little. A damaged file, or one with more than 1 %
+    unreadable records, counts as failed, since its posts need not be in order of time. An hour that
+    a capped or failed run touches and that no other run of its unit read is capped or failed.
+    `live`: read by runs started within 48 hours of it; a file never is.
     """
+    unbroken = pl.col("collector").is_in(UNBROKEN)
     pieces = (
         runs.filter(
-            pl.col("status").is_in([*READ, "capped", "failed"]),
+            pl.col("status").is_in([*READ, "capped", "failed"]) | unbroken,
             pl.col("observed_from") < pl.col("observed_to"),
             pl.col("cases")
             .list.eval(
@@ -83,8 +87,8 @@ def spans(
             "source",
             "collector",
             "unit",
-            "status",
             "started_at",
+            status=pl.when(unbroken).then(pl.lit("partial")).otherwise("status"),
             unreadable=pl.col("bad").fill_null(0) > MOST_BAD * pl.col("items").fill_null(0),
             start="observed_from",
             end="observed_to",

@@ -52,14 +52,16 @@ class Ledger:
         self._keeps = keeps
         self._waiting: dict[str, dict[str, Any]] = {}
         self._next = 0.0
+        self._written = ""  # the unit that was written last
         self.incarnation = store.incarnation()
 
     def note(self, unit: Unit) -> None:
-        """Take down a unit as it is; the first of a run is written at once, so that others see
-        that it is under way."""
+        """Take down a unit as it is. The first of a run is written at once, so that others see that
+        it is under way, and so is a unit that is read by itself: a stream may be quiet for long."""
         self._waiting[unit.run_id] = _row(unit, self._cases)
-        if time.monotonic() >= self._next:
+        if unit.run_id == self._written or time.monotonic() >= self._next:
             self.write()
+            self._written = unit.run_id
 
     def write(self, *, later: bool = False) -> None:
         """Write what waits; `later` leaves it in the spool. A store that was replaced by a backup

@@ -52,7 +52,7 @@ class Pace:
     idle: float = 10  # without any event: there is no mark at the end of the backlog
     patience: float = 60  # for servers that are busy or close, without any event in between
     following: float = 900  # the same while following
-    refresh: float = 3_600  # what else came into the store meanwhile, while following
+    refresh: float = 300  # what else came into the store meanwhile
 
 
 def ready(settings: Settings) -> str | None:
@@ -342,7 +342,7 @@ class _Run:
 
     def _refresh(self, picker: Picker) -> None:
         """While following, others put posts into the store whose deletions are heard here."""
-        if self.settings.follow and time.monotonic() - self.fresh >= self.pace.refresh:
+        if time.monotonic() - self.fresh >= self.pace.refresh:
             picker.kept.load(self.known, self.cases)
             self.fresh = time.monotonic()
 

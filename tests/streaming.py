@@ -103,7 +103,7 @@ def started(stream: Stream, *, follow: bool = False) -> BaseProcess:
         forks.set_forkserver_preload(["streaming"])
         given = {name: value for name, value in os.environ.items() if name.startswith("AFTERSHOCK")}
         settings = stream.settings(lookback=timedelta(hours=36), follow=follow)
-        running = forks.Process(target=_collect, args=(given, settings))
+        running = forks.Process(target=_collect, args=(given, settings), daemon=True)
         running.start()
     return running
 

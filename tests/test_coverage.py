@@ -105,6 +105,16 @@ def test_a_run_that_did_not_end_covers_nothing(status: str) -> None:
     assert ledger(run(0, 3, status=status)).is_empty()
 
 
+@pytest.mark.parametrize("status", ["running", "failed", "capped"])
+def test_what_the_stream_read_is_covered_however_its_run_ended(status: str) -> None:
+    # Ten days of following, begun when they began, and killed or still going on.
+    followed = run(0, 240, collector="bluesky-stream", status=status, started_at=hour(0))
+    found = ledger(followed, run(241, 243, collector="bluesky-stream", started_at=hour(243)))
+    assert covered(found) == [(0, 240), (241, 243)]
+    assert found["live"].all()
+    assert gaps_of(found, until=243) == [(240, 241, "not collected")]
+
+
 def test_a_run_that_observed_nothing_covers_nothing() -> None:
     assert ledger(run(None, None), run(3, 3), run(None, 3)).is_empty()
 
