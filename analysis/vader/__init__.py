@@ -16,18 +16,19 @@ scored (language, markers): that is `analysis.tone`.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import replace
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
 from itertools import pairwise
 
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from analysis.vader.lexicon import HAS_VALENCE, NOWHERE, NUMBER
+from analysis.vader import english, rules
+from analysis.vader.lexicon import NOWHERE, Lexicon
 from analysis.vader.outcome import MEASURES as DECIMALS
 from analysis.vader.outcome import Feeling, contrast, measure
-from analysis.vader.rules import REACH, Nearby, valence
+from analysis.vader.rules import REACH, Nearby, Valence
 from analysis.vader.text import Places, characters
 from analysis.vader.words import Words, split
 
@@ -36,7 +37,18 @@ MEASURES = tuple(DECIMALS)
 AT_ONCE = 300_000  # characters: enough for each step of numpy, and a few MB
 
 
-def score(text: pl.Series) -> pl.DataFrame:
+@dataclass(frozen=True, eq=False)
+class Language:
+    """A lexicon, and the rules that give a word its valence among its neighbours."""
+
+    lexicon: Lexicon
+    valence: Callable[[Nearby], Valence]
+
+
+ENGLISH = Language(english.LEXICON, rules.valence)
+
+
+def score(text: pl.Series, language: Language = ENGLISH) -> pl.DataFrame:
     """Tone of each text: columns compound (-1..1), neg, neu, pos (shares of the text, 0..1).
 
     One row for each text, in order; all four are null for a null text, and for no other. The
@@ -48,7 +60,7 @@ def score(text: pl.Series) -> pl.DataFrame:
     analysis of social media text"; the package vaderSentiment 3.3.2.
     """
     known = text.is_not_null()
-    parts = [_scored(part) for part in _portions(text.drop_nulls().to_list())]
+    parts = [_scored(part, language) for part in _portions(text.drop_nulls().to_list())]
     rows = np.concatenate(parts, axis=1) if parts else np.empty((len(MEASURES), 0))
     numbers = pl.DataFrame(dict(zip(MEASURES, rows, strict=True)), schema=_SCHEMA)
     if known.all():
@@ -70,15 +82,16 @@ def _portions(texts: list[str]) -> Iterator[list[str]]:
         yield texts[begin:end]
 
 
-def _scored(texts: list[str]) -> NDArray[np.float64]:
-    chars = characters(texts)
-    found = split(chars)
-    hits = np.flatnonzero(HAS_VALENCE[found.number])
-    value = valence(_nearby(found, hits, _owner(found, hits)))
+def _scored(texts: list[str], language: Language) -> NDArray[np.float64]:
+    lexicon = language.lexicon
+    chars = characters(texts, lexicon)
+    found = split(chars, lexicon)
+    hits = np.flatnonzero(lexicon.has_valence[found.number])
+    value = language.valence(_nearby(found, hits, _owner(found, hits), lexicon))
     hits, value = hits[value != 0], value[value != 0]
     owner = _owner(found, hits)
     feeling = Feeling(owner, hits - found.begin[owner], value, found.end - found.begin)
-    but = np.flatnonzero(found.number == NUMBER["but"])
+    but = np.flatnonzero(lexicon.contrasts[found.number])
     with_but, first = np.unique(_owner(found, but), return_index=True)
     place = but[first] - found.begin[with_but]
     return measure(replace(feeling, valence=contrast(feeling, with_but, place)), chars)
@@ -90,7 +103,7 @@ def _owner(found: Words, which: Places) -> Places:
     return owner
 
 
-def _nearby(found: Words, hits: Places, owner: Places) -> Nearby:
+def _nearby(found: Words, hits: Places, owner: Places, lexicon: Lexicon) -> Nearby:
     """The words around those at `hits`; `owner` is the text each is in."""
     begin, end = found.begin[owner], found.end[owner]
     shouted = np.append(0, np.cumsum(found.shouted))
@@ -104,4 +117,4 @@ def _nearby(found: Words, hits: Places, owner: Places) -> Nearby:
         word[distance] = np.where(inside, found.number[place], NOWHERE)
         if distance <= 0:
             loud[distance] = inside & some & found.shouted[place]
-    return Nearby(word, loud)
+    return Nearby(lexicon, word, loud)
