@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import html
 import re
+import unicodedata
+from collections.abc import Iterable
 from html.entities import html5
 
 import polars as pl
@@ -53,6 +55,32 @@ def normalise(text: pl.Series) -> pl.Series:
         .str.replace_all(ADDRESS, "")
         .str.replace_all(HANDLE, "${1}@user")
     )
+
+
+# French. Words that lose their last vowel before another word; with the blank "j'aime" has two.
+ELISION = re.compile(r"\b([cdjlmnst]|qu|jusqu|lorsqu|puisqu|quoiqu)'(?=\w)", re.IGNORECASE)
+JOINED = re.compile(r"(?<=[^\W\d_])[-,;…](?=[^\W\d_])")  # "dit-il", "bien,mais"
+REPEATED = re.compile(r"([^\W\d_])\1{2,}")  # "nuuul"; no French word has a letter three times
+LETTERS = {"œ": "oe", "Œ": "OE", "æ": "ae", "Æ": "AE"}  # not taken apart by NFD
+UNACCENTED = str.maketrans(LETTERS | {"«": '"', "»": '"', "…": "..."})
+ACCENTS = re.compile("[\u0300-\u036f]")
+
+
+def french(texts: Iterable[str]) -> list[str]:
+    """Normalised texts as the French lexicon has its words: without accents, elisions apart.
+
+    Many people type without accents, so "genial" has to be the word "génial"; a letter repeated
+    three times or more counts once.
+    """
+    return [_french(text) for text in texts]
+
+
+def _french(text: str) -> str:
+    if not text.isascii():
+        text = JOINED.sub(" ", text.translate(UNACCENTED))
+        text = ACCENTS.sub("", unicodedata.normalize("NFD", text))
+    text = ELISION.sub(r"\1' ", JOINED.sub(" ", text))
+    return REPEATED.sub(r"\1", text)
 
 
 def _character(found: re.Match[str]) -> str:

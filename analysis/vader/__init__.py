@@ -24,13 +24,13 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from analysis.vader import english, rules
+from analysis.vader import english, french, rules, rules_french
 from analysis.vader.lexicon import NOWHERE, Lexicon
 from analysis.vader.outcome import MEASURES as DECIMALS
 from analysis.vader.outcome import Feeling, contrast, measure
 from analysis.vader.rules import REACH, Nearby, Valence
 from analysis.vader.text import Places, characters
-from analysis.vader.words import Words, split
+from analysis.vader.words import Words, joined, split
 
 SCORER = "vader-3.3.2"
 MEASURES = tuple(DECIMALS)
@@ -46,6 +46,7 @@ class Language:
 
 
 ENGLISH = Language(english.LEXICON, rules.valence)
+FRENCH = Language(french.LEXICON, rules_french.valence)
 
 
 def score(text: pl.Series, language: Language = ENGLISH) -> pl.DataFrame:
@@ -85,7 +86,7 @@ def _portions(texts: list[str]) -> Iterator[list[str]]:
 def _scored(texts: list[str], language: Language) -> NDArray[np.float64]:
     lexicon = language.lexicon
     chars = characters(texts, lexicon)
-    found = split(chars, lexicon)
+    found = joined(split(chars, lexicon), lexicon)
     hits = np.flatnonzero(lexicon.has_valence[found.number])
     value = language.valence(_nearby(found, hits, _owner(found, hits), lexicon))
     hits, value = hits[value != 0], value[value != 0]

@@ -7,7 +7,7 @@ that leaves two characters or fewer (then it may be an emoticon), compare in low
 from __future__ import annotations
 
 import string
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 
 import numpy as np
@@ -19,6 +19,7 @@ from analysis.vader.text import LOWER, UPPER, Bytes, Characters, Places
 
 Numbers = NDArray[np.int16]
 Flags = NDArray[np.bool_]
+Keys = NDArray[np.int64]
 Letters = NDArray[np.uint64]  # eight characters at once
 
 
@@ -70,6 +71,52 @@ def split(text: Characters, lexicon: Lexicon) -> Words:
     inner_start, inner_stop = _stripped(codes, kind, start, stop)
     number = _numbers(codes, start, inner_start, inner_stop, _vocabulary(lexicon))
     return Words(number, _in_capitals(kind, start, stop), first, last)
+
+
+@cache
+def _phrases(lexicon: Lexicon) -> tuple[Flags, dict[int, tuple[Keys, Numbers]]]:
+    """Which words begin an entry of several words; by length, those entries' keys and numbers."""
+    first = np.zeros(len(lexicon.words), np.bool_)
+    by_length: dict[int, dict[int, int]] = {}
+    for number, word in enumerate(lexicon.words):
+        if " " not in word:
+            continue
+        parts = [lexicon.number[part] for part in word.split()]
+        first[parts[0]] = True
+        key = sum(part << (15 * place) for place, part in enumerate(parts))
+        by_length.setdefault(len(parts), {})[key] = number
+    tables = {}
+    for length in sorted(by_length, reverse=True):
+        if length > 4:
+            raise ValueError("An entry of the lexicon has more than four words.")
+        keys = sorted(by_length[length])
+        numbers = [by_length[length][key] for key in keys]
+        tables[length] = (np.array(keys, np.int64), np.array(numbers, np.int16))
+    return first, tables
+
+
+def joined(found: Words, lexicon: Lexicon) -> Words:
+    """The first word of each phrase that the lexicon has as one stands for all of it, and the
+    others for nothing. The longest phrase goes first, then the earliest."""
+    begins, tables = _phrases(lexicon)
+    if not tables:
+        return found
+    number = found.number.copy()
+    for length, (keys, numbers) in tables.items():
+        start = np.flatnonzero(begins[number])
+        start = start[start + length <= found.end[np.searchsorted(found.end, start, "right")]]
+        key = np.zeros(start.size, np.int64)
+        for place in range(length):
+            key += number[start + place].astype(np.int64) << (15 * place)
+        where = np.minimum(np.searchsorted(keys, key), keys.size - 1)
+        right = keys[where] == key
+        start, which = start[right], numbers[where[right]]
+        apart = np.diff(start, prepend=-length) >= length
+        start, which = start[apart], which[apart]
+        for place in range(1, length):
+            number[start + place] = OTHER
+        number[start] = which
+    return replace(found, number=number)
 
 
 def _in_capitals(kind: Bytes, start: Places, stop: Places) -> Flags:
