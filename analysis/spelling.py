@@ -15,8 +15,6 @@ from html.entities import html5
 
 import polars as pl
 
-VERSION = 1  # part of the scorer's name: whoever changes what comes out counts it up
-
 # Apostrophes and quotation marks that keyboards and word processors put in the place of ' and ".
 # The package strips ASCII punctuation only: “ruined” is no word to it.
 QUOTES = {"’": "'", "‘": "'", "ʼ": "'", "＇": "'", "“": '"', "”": '"', "„": '"'}
@@ -55,6 +53,19 @@ def normalise(text: pl.Series) -> pl.Series:
         .str.replace_all(ADDRESS, "")
         .str.replace_all(HANDLE, "${1}@user")
     )
+
+
+def read_as(code: str, text: pl.Series) -> pl.Series:
+    """The texts as the lexicon of the language of that code (ISO 639-1) is to read them."""
+    plain = normalise(text)
+    if code != "fr":
+        return plain
+    known = plain.drop_nulls()
+    texts = pl.Series(text.name, french(known.to_list()), dtype=pl.String)
+    if known.len() == plain.len():
+        return texts
+    place = pl.select(pl.when(plain.is_not_null()).then(plain.is_not_null().cum_sum() - 1))
+    return texts.gather(place.to_series())
 
 
 # French. Words that lose their last vowel before another word; with the blank "j'aime" has two.

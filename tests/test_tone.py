@@ -46,7 +46,7 @@ def test_the_columns_are_those_of_the_scores_table() -> None:
 
 def test_an_english_post_is_scored_by_the_package() -> None:
     rows = tone.score(work({}), markers=()).to_dicts()
-    assert [row["scorer"] for row in rows] == ["vader_norm-1", "vader-3.3.2"]
+    assert [row["scorer"] for row in rows] == ["vader_norm-2", "vader-3.3.2"]
     expected = SentimentIntensityAnalyzer().polarity_scores(ENGLISH)
     for row in rows:
         assert {name: row[name] for name in expected} == expected

@@ -78,7 +78,7 @@ def _as_it_is(value: object, *_: object) -> object:
         (rules, "no", lambda near: LEXICON.valence[near.word[0]]),
         *((rules, rule, _as_it_is) for rule in ("capitals", "degree", "negation", "idioms")),
         *((rules, rule, _as_it_is) for rule in ("least", "kind_of", "capitals_of_degree")),
-        (vader, "contrast", lambda feeling, *_: feeling.valence),
+        (vader, "contrast", lambda feeling, *_, slips: feeling.valence),
         (outcome, "_one_by_one", lambda valence, *_: valence),
         (outcome, "emphasis", lambda _, which: np.zeros(which.size)),
         (outcome, "_plainly", lambda *_: (0.0,) * 4),

@@ -1,14 +1,16 @@
-"""Tone of a text: exactly the numbers of vaderSentiment 3.3.2, a column at a time.
+"""Tone of a text, a column at a time: exactly the numbers of vaderSentiment 3.3.2 for English, and
+for French those of the same engine with French words and rules.
 
 The package scores one text in time that grows with its square (its issue #110: 2,000 emoji take
 over a second) and asks for the same lower-cased words again and again. Here all texts go through
 each step together, as numpy arrays, in time that grows with their length:
 
 - `text`: emoji become words, and every character one byte;
-- `words`: split, strip, look up;
-- `rules`: a word's valence among its neighbours, one function a rule;
+- `words`: split, strip, look up, join phrases;
+- `rules`, `rules_french`: a word's valence among its neighbours, one function a rule;
 - `outcome`: "but", punctuation, the four numbers;
-- `lexicon`: what the package knows of a word, as tables.
+- `lexicon`: what is known of a word, as tables; `english` reads them from the package, `french`
+  from french.txt, which is ours.
 
 Equal means equal: tests/test_vader.py holds every number to the package's. Does not decide what is
 scored (language, markers): that is `analysis.tone`.
@@ -39,14 +41,18 @@ AT_ONCE = 300_000  # characters: enough for each step of numpy, and a few MB
 
 @dataclass(frozen=True, eq=False)
 class Language:
-    """A lexicon, and the rules that give a word its valence among its neighbours."""
+    """A lexicon, and the rules that give a word its valence among its neighbours.
+
+    `slips`: whether "but" works as in the package, mistakes included.
+    """
 
     lexicon: Lexicon
     valence: Callable[[Nearby], Valence]
+    slips: bool
 
 
-ENGLISH = Language(english.LEXICON, rules.valence)
-FRENCH = Language(french.LEXICON, rules_french.valence)
+ENGLISH = Language(english.LEXICON, rules.valence, slips=True)
+FRENCH = Language(french.LEXICON, rules_french.valence, slips=False)
 
 
 def score(text: pl.Series, language: Language = ENGLISH) -> pl.DataFrame:
@@ -56,6 +62,9 @@ def score(text: pl.Series, language: Language = ENGLISH) -> pl.DataFrame:
     numbers follow the running interpreter: from CPython 3.12 on, sum() rounds differently and
     valences that cancel out can give another compound, so whoever keeps them keeps the minor
     version too.
+
+    English texts are read as they stand (or normalised), French ones as `spelling.french` gives
+    them.
 
     Method: Hutto and Gilbert (2014), "VADER: a parsimonious rule-based model for sentiment
     analysis of social media text"; the package vaderSentiment 3.3.2.
@@ -95,7 +104,8 @@ def _scored(texts: list[str], language: Language) -> NDArray[np.float64]:
     but = np.flatnonzero(lexicon.contrasts[found.number])
     with_but, first = np.unique(_owner(found, but), return_index=True)
     place = but[first] - found.begin[with_but]
-    return measure(replace(feeling, valence=contrast(feeling, with_but, place)), chars)
+    weighed = contrast(feeling, with_but, place, slips=language.slips)
+    return measure(replace(feeling, valence=weighed), chars)
 
 
 def _owner(found: Words, which: Places) -> Places:
