@@ -90,7 +90,7 @@ def filled(home, aftershock):
         (
             "t3_a3",
             "Tootle AI",
-            "Les conditions ont changé sans prévenir personne hier.",
+            "Die Bedingungen wurden gestern geändert, ohne jemanden zu fragen.",
             "zz_author_3",
         ),
         ("t3_a4", "Tootle ai terms", "The terms were published on Monday.", "zz_author_4"),

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from analysis import spelling, tone, vader
 from analysis.vader import french, rules_french
 
-SHARED = Path("/work/shared/data")
+SHARED = Path(__file__).parents[2] / "shared" / "data"
 TONES = ("neg", "neu", "pos")
 
 
