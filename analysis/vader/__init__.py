@@ -31,7 +31,7 @@ from analysis.vader.lexicon import NOWHERE, Lexicon
 from analysis.vader.outcome import MEASURES as DECIMALS
 from analysis.vader.outcome import Feeling, contrast, measure
 from analysis.vader.rules import REACH, Nearby, Valence
-from analysis.vader.text import Places, characters
+from analysis.vader.text import Characters, Places, characters
 from analysis.vader.words import Words, joined, split
 
 SCORER = "vader-3.3.2"
@@ -92,20 +92,40 @@ def _portions(texts: list[str]) -> Iterator[list[str]]:
         yield texts[begin:end]
 
 
-def _scored(texts: list[str], language: Language) -> NDArray[np.float64]:
-    lexicon = language.lexicon
-    chars = characters(texts, lexicon)
-    found = joined(split(chars, lexicon), lexicon)
-    hits = np.flatnonzero(lexicon.has_valence[found.number])
-    value = language.valence(_nearby(found, hits, _owner(found, hits), lexicon))
-    hits, value = hits[value != 0], value[value != 0]
+@dataclass(frozen=True)
+class Seen:
+    """Texts as the rules see them: their words, and where those with a valence stand."""
+
+    chars: Characters
+    words: Words
+    hits: Places
+    near: Nearby
+
+
+def look(texts: list[str], language: Language) -> Seen:
+    """Split the texts and look their words up."""
+    chars = characters(texts, language.lexicon)
+    found = joined(split(chars, language.lexicon), language.lexicon)
+    hits = np.flatnonzero(language.lexicon.has_valence[found.number])
+    return Seen(chars, found, hits, _nearby(found, hits, _owner(found, hits), language.lexicon))
+
+
+def weigh(seen: Seen, value: Valence, language: Language) -> Feeling:
+    """The words with a valence that is not zero, after "but". `value` has one for each hit."""
+    found, felt = seen.words, value != 0
+    hits = seen.hits[felt]
     owner = _owner(found, hits)
-    feeling = Feeling(owner, hits - found.begin[owner], value, found.end - found.begin)
-    but = np.flatnonzero(lexicon.contrasts[found.number])
+    feeling = Feeling(owner, hits - found.begin[owner], value[felt], found.end - found.begin)
+    but = np.flatnonzero(language.lexicon.contrasts[found.number])
     with_but, first = np.unique(_owner(found, but), return_index=True)
     place = but[first] - found.begin[with_but]
     weighed = contrast(feeling, with_but, place, slips=language.slips)
-    return measure(replace(feeling, valence=weighed), chars)
+    return replace(feeling, valence=weighed)
+
+
+def _scored(texts: list[str], language: Language) -> NDArray[np.float64]:
+    seen = look(texts, language)
+    return measure(weigh(seen, language.valence(seen.near), language), seen.chars)
 
 
 def _owner(found: Words, which: Places) -> Places:
