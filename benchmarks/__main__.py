@@ -16,7 +16,7 @@ from pathlib import Path
 
 import polars as pl
 
-from benchmarks import generate, large, tone
+from benchmarks import generate, language, large, tone
 from benchmarks.measure import Measured, measured, table
 
 ROWS = int(os.environ.get("BENCH_ROWS", "1_000_000"))
@@ -43,6 +43,7 @@ def main() -> None:
         generate.posts(file, ROWS)
         print(table([*pipeline(file), *dashboard()]))
     tone.main()
+    language.main()
 
 
 def pipeline(file: Path) -> list[Measured]:
