@@ -94,7 +94,8 @@ def _scored(texts: list[bytes], languages: Sequence[str]) -> Scores:
     scores = np.zeros((len(texts), len(languages)))
     if begin.size:
         table, prior, first = _columns(tuple(languages))
-        rows = table[key % features] * weight[:, None]
+        rows = table.take(key % features, axis=0)
+        rows *= weight[:, None]
         summed = np.add.reduceat(rows, begin) + prior
         # A language may have a column for each of its scripts; the best one counts.
         scores[owner[begin]] = np.maximum.reduceat(summed, first, axis=1)
