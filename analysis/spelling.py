@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import html
 import re
+import unicodedata
+from collections.abc import Iterable
 from html.entities import html5
 
 import polars as pl
-
-VERSION = 1  # part of the scorer's name: whoever changes what comes out counts it up
 
 # Apostrophes and quotation marks that keyboards and word processors put in the place of ' and ".
 # The package strips ASCII punctuation only: “ruined” is no word to it.
@@ -53,6 +53,45 @@ def normalise(text: pl.Series) -> pl.Series:
         .str.replace_all(ADDRESS, "")
         .str.replace_all(HANDLE, "${1}@user")
     )
+
+
+def read_as(code: str, text: pl.Series) -> pl.Series:
+    """The texts as the lexicon of the language of that code (ISO 639-1) is to read them."""
+    plain = normalise(text)
+    if code != "fr":
+        return plain
+    known = plain.drop_nulls()
+    texts = pl.Series(text.name, french(known.to_list()), dtype=pl.String)
+    if known.len() == plain.len():
+        return texts
+    place = pl.select(pl.when(plain.is_not_null()).then(plain.is_not_null().cum_sum() - 1))
+    return texts.gather(place.to_series())
+
+
+# French. Words that lose their last vowel before another word; with the blank "j'aime" has two.
+ELISION = re.compile(r"\b([cdjlmnst]|qu|jusqu|lorsqu|puisqu|quoiqu)'(?=\w)", re.IGNORECASE)
+JOINED = re.compile(r"(?<=[^\W\d_])[-,;…](?=[^\W\d_])")  # "dit-il", "bien,mais"
+REPEATED = re.compile(r"([^\W\d_])\1{2,}")  # "nuuul"; no French word has a letter three times
+LETTERS = {"œ": "oe", "Œ": "OE", "æ": "ae", "Æ": "AE"}  # not taken apart by NFD
+UNACCENTED = str.maketrans(LETTERS | {"«": '"', "»": '"', "…": "..."})
+ACCENTS = re.compile("[\u0300-\u036f]")
+
+
+def french(texts: Iterable[str]) -> list[str]:
+    """Normalised texts as the French lexicon has its words: without accents, elisions apart.
+
+    Many people type without accents, so "genial" has to be the word "génial"; a letter repeated
+    three times or more counts once.
+    """
+    return [_french(text) for text in texts]
+
+
+def _french(text: str) -> str:
+    if not text.isascii():
+        text = JOINED.sub(" ", text.translate(UNACCENTED))
+        text = ACCENTS.sub("", unicodedata.normalize("NFD", text))
+    text = ELISION.sub(r"\1' ", JOINED.sub(" ", text))
+    return REPEATED.sub(r"\1", text)
 
 
 def _character(found: re.Match[str]) -> str:

@@ -13,13 +13,14 @@ import polars as pl
 
 from analysis import language, spelling, vader
 
-# The tone of every chart is that of the normalised text; the raw one, of the text as it stands, is
-# kept beside it to compare with what others get from the package.
+# The tone of every chart is that of the normalised text, by the lexicon of its language; the raw
+# one, of the English text as it stands, is kept beside it to compare with what others get from the
+# package. Whoever changes any number of SCORER (spelling, a lexicon, a rule) counts it up.
 RAW = vader.SCORER
-SCORER = f"vader_norm-{spelling.VERSION}"
+SCORER = "vader_norm-2"
 SCORERS = (SCORER, RAW)
 
-SCORED_LANGUAGE = "en"
+LANGUAGES = {"en": vader.ENGLISH, "fr": vader.FRENCH}
 NEGATIVE = -0.05  # at or below; Hutto's thresholds, in the package's README
 POSITIVE = 0.05  # at or above
 
@@ -57,28 +58,30 @@ def score(posts: pl.DataFrame, *, markers: Collection[str]) -> pl.DataFrame:
     In: post, day, author, text, langs (declared), text_hash. `markers` are author keys that are
     never scored (AutoModerator). Out: the columns of SCHEMA, case empty; numbers only where status
     is `scored`. The first that holds decides: `marker` (such an author, no text, or nothing but a
-    deletion marker), `language` (not English; `und` counts as not English), `scored`.
+    deletion marker), `language` (SCORER: neither English nor French; RAW: not English; `und`
+    counts as neither), `scored`. lang is what was detected, and by it the lexicon is chosen.
     """
     text = pl.col("text")
     gone = text.is_null() | text.str.contains(DELETION)
     looked = posts.with_columns(text=pl.when(~gone).then(text))
     looked = looked.with_columns(
-        lang=language.detect(looked["text"], looked["langs"])
-    ).with_columns(
-        status=pl.when(
-            text.is_null() | pl.col("author").is_in(list(markers)).fill_null(value=False)
-        )
-        .then(pl.lit("marker"))
-        .when(pl.col("lang") != SCORED_LANGUAGE)
-        .then(pl.lit("language"))
-        .otherwise(pl.lit("scored"))
+        lang=language.detect(looked["text"], looked["langs"]),
+        marker=text.is_null() | pl.col("author").is_in(list(markers)).fill_null(value=False),
     )
-    # Only what is scored is given to the scorer: a null text gets nulls.
-    scored = looked.select(pl.when(pl.col("status") == "scored").then(text)).to_series()
+    kept = looked.select(
+        pl.when(pl.col("lang") == code, ~pl.col("marker")).then(text).alias(code)
+        for code in LANGUAGES
+    )
+    # Only what is scored is given to a scorer: a null text gets nulls.
     known = pl.concat(
-        looked.with_columns(vader.score(read), scorer=pl.lit(scorer))
-        for scorer, read in ((SCORER, spelling.normalise(scored)), (RAW, scored))
+        looked.with_columns(numbers, scorer=pl.lit(scorer))
+        for scorer, numbers in ((SCORER, normalised(kept)), (RAW, vader.score(kept["en"])))
     ).with_columns(
+        status=pl.when("marker")
+        .then(pl.lit("marker"))
+        .when(pl.col("compound").is_null())
+        .then(pl.lit("language"))
+        .otherwise(pl.lit("scored")),
         case=pl.lit(""),
         python=pl.lit(f"{sys.version_info.major}.{sys.version_info.minor}"),
         input_hash="text_hash",
@@ -87,4 +90,17 @@ def score(posts: pl.DataFrame, *, markers: Collection[str]) -> pl.DataFrame:
     return known.select(
         (pl.col(name) if name in known.columns else pl.lit(None)).cast(dtype).alias(name)
         for name, dtype in SCHEMA.items()
+    )
+
+
+def normalised(texts: pl.DataFrame) -> pl.DataFrame:
+    """Tone of normalised texts. In: a column for each of LANGUAGES, a text in one of them or in
+    none. Out: compound, neg, neu, pos; null where there is no text.
+    """
+    scored = [
+        vader.score(spelling.read_as(code, texts[code]), language)
+        for code, language in LANGUAGES.items()
+    ]
+    return pl.select(
+        pl.coalesce(numbers[name] for numbers in scored).alias(name) for name in vader.MEASURES
     )

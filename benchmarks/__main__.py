@@ -17,7 +17,7 @@ from pathlib import Path
 
 import polars as pl
 
-from benchmarks import dumps, generate, large, reddit, stream, tone
+from benchmarks import dumps, generate, language, large, reddit, stream, tone
 from benchmarks.measure import Measured, measured, table
 
 ROWS = int(os.environ.get("BENCH_ROWS", "1_000_000"))
@@ -50,6 +50,7 @@ def main() -> None:
         generate.posts(file, ROWS)
         print(table([*pipeline(file), *dashboard()]))
     tone.main()
+    language.main()
     reddit.main()
     print("\n".join(dumps.main()))
 

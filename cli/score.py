@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import sys
 from collections import Counter
 from typing import Annotated
 
 import polars as pl
 import typer
 
-from analysis import series, tone
+from analysis import language, series, tone
+from analysis.explain import explain
 from analysis.tone import SCORER
 from cli.console import progress, say, say_json
 from store.tables import Store
@@ -57,9 +59,24 @@ def score(
     rescore: Annotated[
         bool, typer.Option("--rescore", help="Score again what has a score of this version.")
     ] = False,
+    explained: Annotated[
+        str | None,
+        typer.Option(
+            "--explain",
+            metavar="TEXT",
+            help="Say word by word how TEXT gets its tone (- reads it), and keep nothing.",
+        ),
+    ] = None,
+    lang: Annotated[
+        str | None, typer.Option("--lang", help="With --explain: the language declared for it.")
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="The counts as JSON.")] = False,
 ) -> None:
     """Score what has no score of the current scorer yet, then rebuild the charts' figures."""
+    if explained is not None:
+        for line in told(sys.stdin.read() if explained == "-" else explained, lang):
+            say(line)
+        return
     store = Store.open(create=False)
     counts = score_store(store, rescore=rescore)
     if as_json:
@@ -67,6 +84,30 @@ def score(
         return
     for line in summary(counts):
         say(line)
+
+
+def told(text: str, declared: str | None) -> list[str]:
+    """How the text gets its tone, in lines; no store is opened for it."""
+    langs = pl.Series([[declared] if declared else []], dtype=pl.List(pl.String))
+    code = str(language.detect(pl.Series([text], dtype=pl.String), langs)[0])
+    if code not in tone.LANGUAGES:
+        found = "no language that can be told" if code == language.UNDETERMINED else f"{code}"
+        known = f"{SCORER} scores English (en) and French (fr)"
+        return [
+            f"Not scored: its language is {found}. {known}; declare it with --lang if it is one."
+        ]
+    why = explain(text, code)
+    lines = [f"Language: {code}. Read by {SCORER} as:", f"  {why.read}"]
+    for word in why.words:
+        lines += [word.word, *(f"  {note}" for note in word.notes)]
+    if not why.words:
+        lines.append("No word of it is in the lexicon.")
+    lines += why.notes
+    compound = why.numbers["compound"]
+    called = "negative" if compound <= tone.NEGATIVE else "neutral"
+    called = "positive" if compound >= tone.POSITIVE else called
+    shares = ", ".join(f"{name} {why.numbers[name]:.3f}" for name in ("neg", "neu", "pos"))
+    return [*lines, f"compound {compound:+.4f}: {called} ({shares})"]
 
 
 def summary(counts: Counter[str]) -> list[str]:

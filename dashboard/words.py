@@ -35,7 +35,8 @@ BALANCE_HELP = (
 )
 POSTS_HELP = (
     "Scored posts that match the case by their own text, or whose file was taken whole. "
-    "Posts in other languages and bots are not scored and not in any share."
+    "English and French are scored, each by its own words; posts in other languages and bots are "
+    "in no share."
 )
 NEGATIVE_HELP = (
     "Share of the scored posts with a VADER compound of \u22120.05 or less. "

@@ -33,7 +33,7 @@ from dashboard.warm import warm_up
 from store.tables import Store
 
 APP = Path(dashboard.__file__).with_name("app.py")
-FRENCH = "Je ne comprends pas du tout pourquoi cette entreprise a encore changé ses conditions."
+GERMAN = "Ich verstehe überhaupt nicht, warum diese Firma ihre Bedingungen wieder geändert hat."
 STATUSES = ("language", "marker", "displaced")
 NUMBER = re.compile(r"[+\u2212]?\d[\d,]*(?:\.\d+)?")
 
@@ -88,7 +88,7 @@ def invented() -> list[Post]:
         ("reddit", 8, (5, 1, 4, 2)),
         ("reddit", 1, (1, 1, 1, 1)),
     ):
-        texts = (FRENCH, NEGATIVE * 400, "[deleted]", POSITIVE)
+        texts = (GERMAN, NEGATIVE * 400, "[deleted]", POSITIVE)
         statuses = ("language", "scored", "marker", "displaced")  # a long text is like any other
         for status, count, text in zip(statuses, counts, texts, strict=True):
             for row in add(count, source, day, text, status):

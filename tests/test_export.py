@@ -90,7 +90,7 @@ def filled(home, aftershock):
         (
             "t3_a3",
             "Tootle AI",
-            "Les conditions ont changé sans prévenir personne hier.",
+            "Die Bedingungen wurden gestern geändert, ohne jemanden zu fragen.",
             "zz_author_3",
         ),
         ("t3_a4", "Tootle ai terms", "The terms were published on Monday.", "zz_author_4"),
@@ -160,13 +160,13 @@ def test_the_raw_compound_stands_beside_the_one_that_charts_show(filled, aftersh
 def test_a_store_with_raw_scores_only_waits_for_the_others_and_gets_them(
     filled, aftershock
 ) -> None:
-    DeltaTable(filled.store / "scores").delete("scorer = 'vader_norm-1'")
+    DeltaTable(filled.store / "scores").delete("scorer = 'vader_norm-2'")
     words = ("export", "posts", "--case", "tootle", "-o", filled.folder / "posts.csv")
     assert "4 posts of the case wait for a score" in aftershock(*words).err
     rows = read_csv((filled.folder / "posts.csv").read_bytes())
     assert {row["status"] for row in rows} == {"waiting"}
     scored = aftershock("score", "--json").json()
-    assert (scored["scorer"], scored["scored"], scored["language"]) == ("vader_norm-1", 3, 1)
+    assert (scored["scorer"], scored["scored"], scored["language"]) == ("vader_norm-2", 3, 1)
     assert "wait" not in aftershock(*words).err
     rows = read_csv((filled.folder / "posts.csv").read_bytes())
     assert all(row["compound"] == row["compound_raw"] for row in rows)
@@ -198,7 +198,7 @@ def test_the_manifest_says_what_the_file_is(filled, aftershock) -> None:
     assert manifest["case"] == "tootle"
     assert manifest["filters"]["since"].startswith(since)
     assert manifest["filters"]["sources"] == ["reddit"]
-    assert (manifest["scorer"], manifest["raw_scorer"]) == ("vader_norm-1", "vader-3.3.2")
+    assert (manifest["scorer"], manifest["raw_scorer"]) == ("vader_norm-2", "vader-3.3.2")
     assert len(manifest["query_hash"]) == 16
     assert "deleted" in manifest["note"]
     assert manifest["coverage_gaps"] == []

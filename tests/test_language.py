@@ -6,6 +6,8 @@ from pathlib import Path
 
 import polars as pl
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from analysis import language
 
@@ -133,6 +135,14 @@ def test_a_text_made_to_be_slow_is_no_slower_than_another(unit: str) -> None:
 )
 def test_a_link_without_a_scheme_is_no_language(link: str) -> None:
     assert language.NOT_LANGUAGE.sub(" ", f"({link} and more").split() == ["(", "and", "more"]
+
+
+PARTS = ["a.b", "/", "@", "http", "HTTPS", "www.", "WwW.", "r/", "x.co", "://", "ſ", "é", "K"]
+
+
+@given(st.lists(st.sampled_from([*PARTS, " ", "\n"])).map("".join))
+def test_a_text_without_a_sign_of_a_link_is_not_searched_for_one(text: str) -> None:
+    assert language.own_words(text) == language.NOT_LANGUAGE.sub(" ", text).strip()
 
 
 def test_only_the_first_ten_thousand_characters_count() -> None:

@@ -9,11 +9,12 @@ import polars as pl
 import pytest
 from vaderSentiment.vaderSentiment import SentimentIntensityAnalyzer
 
-from analysis import tone
+from analysis import spelling, tone, vader
 from store.schema import SCORES
 
 ENGLISH = "They changed the terms and I hate what they did to the artists"
 FRENCH = "Ils ont changé les conditions et c'est une honte pour les artistes"
+GERMAN = "Sie haben die Bedingungen geändert, und das ist eine Schande für alle"
 BOT = "key-of-a-bot"
 POST = {
     "post": "p",
@@ -46,7 +47,7 @@ def test_the_columns_are_those_of_the_scores_table() -> None:
 
 def test_an_english_post_is_scored_by_the_package() -> None:
     rows = tone.score(work({}), markers=()).to_dicts()
-    assert [row["scorer"] for row in rows] == ["vader_norm-1", "vader-3.3.2"]
+    assert [row["scorer"] for row in rows] == ["vader_norm-2", "vader-3.3.2"]
     expected = SentimentIntensityAnalyzer().polarity_scores(ENGLISH)
     for row in rows:
         assert {name: row[name] for name in expected} == expected
@@ -91,8 +92,20 @@ def test_a_marked_author_is_a_marker_whatever_the_text() -> None:
 
 
 def test_another_language_is_never_given_to_the_english_scorer() -> None:
-    row = tone.score(work({"text": FRENCH, "langs": ["en"]}), markers=()).row(0, named=True)
-    assert (row["status"], row["lang"], row["compound"]) == ("language", "fr", None)
+    rows = tone.score(work({"text": GERMAN, "langs": ["en"]}), markers=())
+    for row in rows.to_dicts():
+        assert (row["status"], row["lang"], row["compound"]) == ("language", "de", None)
+
+
+def test_a_french_post_is_scored_by_french_words_and_has_no_raw_score() -> None:
+    shown, raw = tone.score(work({"text": FRENCH, "langs": ["en"]}), markers=()).to_dicts()
+    assert (shown["status"], shown["lang"]) == ("scored", "fr")
+    read = spelling.read_as("fr", pl.Series([FRENCH]))
+    assert {name: shown[name] for name in vader.MEASURES} == vader.score(read, vader.FRENCH).row(
+        0, named=True
+    )
+    assert shown["compound"] < tone.NEGATIVE
+    assert (raw["status"], raw["lang"], raw["compound"]) == ("language", "fr", None)
 
 
 def test_what_has_no_language_counts_as_another_language() -> None:
@@ -103,12 +116,13 @@ def test_what_has_no_language_counts_as_another_language() -> None:
 
 def test_no_text_is_too_long() -> None:
     assert status(text=f"{ENGLISH} " * 2_000) == "scored"
-    assert status(text=f"{FRENCH} " * 2_000, langs=[]) == "language"
+    assert status(text=f"{FRENCH} " * 2_000, langs=[]) == "scored"
+    assert status(text=f"{GERMAN} " * 2_000, langs=[]) == "language"
 
 
 def test_every_post_looked_at_has_a_row_of_each_scorer_in_the_same_order() -> None:
     posts = work(
-        *({"post": f"p{i}", "text": text} for i, text in enumerate([ENGLISH, None, FRENCH, "😀"]))
+        *({"post": f"p{i}", "text": text} for i, text in enumerate([ENGLISH, None, GERMAN, "😀"]))
     )
     scored = tone.score(posts, markers=())
     assert scored["scorer"].unique(maintain_order=True).to_list() == list(tone.SCORERS)
@@ -119,7 +133,7 @@ def test_every_post_looked_at_has_a_row_of_each_scorer_in_the_same_order() -> No
 
 
 def test_the_result_does_not_depend_on_the_company_a_post_keeps() -> None:
-    texts = [ENGLISH, FRENCH, "😀", f"{ENGLISH} " * 200, "I love it"]
+    texts = [ENGLISH, FRENCH, GERMAN, "😀", f"{ENGLISH} " * 200, "I love it"]
     posts = work(*({"post": str(number), "text": text} for number, text in enumerate(texts)))
     together = tone.score(posts, markers=()).drop("scored_at")
     apart = pl.concat(tone.score(posts[i], markers=()) for i in range(len(texts)))

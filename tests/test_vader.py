@@ -21,7 +21,7 @@ from hypothesis import strategies as st
 
 from analysis import vader
 from analysis.vader import outcome, rules, text, words
-from analysis.vader.lexicon import EMOJI, VALENCE
+from analysis.vader.english import EMOJI, LEXICON
 from tests import wording
 
 PACKAGE = wording.PACKAGE
@@ -75,10 +75,10 @@ def _as_it_is(value: object, *_: object) -> object:
 @pytest.mark.parametrize(
     ("module", "rule", "without"),
     [
-        (rules, "no", lambda near: VALENCE[near.word[0]]),
+        (rules, "no", lambda near: LEXICON.valence[near.word[0]]),
         *((rules, rule, _as_it_is) for rule in ("capitals", "degree", "negation", "idioms")),
         *((rules, rule, _as_it_is) for rule in ("least", "kind_of", "capitals_of_degree")),
-        (vader, "contrast", lambda feeling, *_: feeling.valence),
+        (vader, "contrast", lambda feeling, *_, slips: feeling.valence),
         (outcome, "_one_by_one", lambda valence, *_: valence),
         (outcome, "emphasis", lambda _, which: np.zeros(which.size)),
         (outcome, "_plainly", lambda *_: (0.0,) * 4),

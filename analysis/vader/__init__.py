@@ -1,14 +1,16 @@
-"""Tone of a text: exactly the numbers of vaderSentiment 3.3.2, a column at a time.
+"""Tone of a text, a column at a time: exactly the numbers of vaderSentiment 3.3.2 for English, and
+for French those of the same engine with French words and rules.
 
 The package scores one text in time that grows with its square (its issue #110: 2,000 emoji take
 over a second) and asks for the same lower-cased words again and again. Here all texts go through
 each step together, as numpy arrays, in time that grows with their length:
 
 - `text`: emoji become words, and every character one byte;
-- `words`: split, strip, look up;
-- `rules`: a word's valence among its neighbours, one function a rule;
+- `words`: split, strip, look up, join phrases;
+- `rules`, `rules_french`: a word's valence among its neighbours, one function a rule;
 - `outcome`: "but", punctuation, the four numbers;
-- `lexicon`: what the package knows of a word, as tables.
+- `lexicon`: what is known of a word, as tables; `english` reads them from the package, `french`
+  from french.txt, which is ours.
 
 Equal means equal: tests/test_vader.py holds every number to the package's. Does not decide what is
 scored (language, markers): that is `analysis.tone`.
@@ -16,27 +18,44 @@ scored (language, markers): that is `analysis.tone`.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import replace
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
 from itertools import pairwise
 
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from analysis.vader.lexicon import HAS_VALENCE, NOWHERE, NUMBER
+from analysis.vader import english, french, rules, rules_french
+from analysis.vader.lexicon import NOWHERE, Lexicon
 from analysis.vader.outcome import MEASURES as DECIMALS
 from analysis.vader.outcome import Feeling, contrast, measure
-from analysis.vader.rules import REACH, Nearby, valence
-from analysis.vader.text import Places, characters
-from analysis.vader.words import Words, split
+from analysis.vader.rules import REACH, Nearby, Valence
+from analysis.vader.text import Characters, Places, characters
+from analysis.vader.words import Words, joined, split
 
 SCORER = "vader-3.3.2"
 MEASURES = tuple(DECIMALS)
 AT_ONCE = 300_000  # characters: enough for each step of numpy, and a few MB
 
 
-def score(text: pl.Series) -> pl.DataFrame:
+@dataclass(frozen=True, eq=False)
+class Language:
+    """A lexicon, and the rules that give a word its valence among its neighbours.
+
+    `slips`: whether "but" works as in the package, mistakes included.
+    """
+
+    lexicon: Lexicon
+    valence: Callable[[Nearby], Valence]
+    slips: bool
+
+
+ENGLISH = Language(english.LEXICON, rules.valence, slips=True)
+FRENCH = Language(french.LEXICON, rules_french.valence, slips=False)
+
+
+def score(text: pl.Series, language: Language = ENGLISH) -> pl.DataFrame:
     """Tone of each text: columns compound (-1..1), neg, neu, pos (shares of the text, 0..1).
 
     One row for each text, in order; all four are null for a null text, and for no other. The
@@ -44,11 +63,14 @@ def score(text: pl.Series) -> pl.DataFrame:
     valences that cancel out can give another compound, so whoever keeps them keeps the minor
     version too.
 
+    English texts are read as they stand (or normalised), French ones as `spelling.french` gives
+    them.
+
     Method: Hutto and Gilbert (2014), "VADER: a parsimonious rule-based model for sentiment
     analysis of social media text"; the package vaderSentiment 3.3.2.
     """
     known = text.is_not_null()
-    parts = [_scored(part) for part in _portions(text.drop_nulls().to_list())]
+    parts = [_scored(part, language) for part in _portions(text.drop_nulls().to_list())]
     rows = np.concatenate(parts, axis=1) if parts else np.empty((len(MEASURES), 0))
     numbers = pl.DataFrame(dict(zip(MEASURES, rows, strict=True)), schema=_SCHEMA)
     if known.all():
@@ -70,18 +92,40 @@ def _portions(texts: list[str]) -> Iterator[list[str]]:
         yield texts[begin:end]
 
 
-def _scored(texts: list[str]) -> NDArray[np.float64]:
-    chars = characters(texts)
-    found = split(chars)
-    hits = np.flatnonzero(HAS_VALENCE[found.number])
-    value = valence(_nearby(found, hits, _owner(found, hits)))
-    hits, value = hits[value != 0], value[value != 0]
+@dataclass(frozen=True)
+class Seen:
+    """Texts as the rules see them: their words, and where those with a valence stand."""
+
+    chars: Characters
+    words: Words
+    hits: Places
+    near: Nearby
+
+
+def look(texts: list[str], language: Language) -> Seen:
+    """Split the texts and look their words up."""
+    chars = characters(texts, language.lexicon)
+    found = joined(split(chars, language.lexicon), language.lexicon)
+    hits = np.flatnonzero(language.lexicon.has_valence[found.number])
+    return Seen(chars, found, hits, _nearby(found, hits, _owner(found, hits), language.lexicon))
+
+
+def weigh(seen: Seen, value: Valence, language: Language) -> Feeling:
+    """The words with a valence that is not zero, after "but". `value` has one for each hit."""
+    found, felt = seen.words, value != 0
+    hits = seen.hits[felt]
     owner = _owner(found, hits)
-    feeling = Feeling(owner, hits - found.begin[owner], value, found.end - found.begin)
-    but = np.flatnonzero(found.number == NUMBER["but"])
+    feeling = Feeling(owner, hits - found.begin[owner], value[felt], found.end - found.begin)
+    but = np.flatnonzero(language.lexicon.contrasts[found.number])
     with_but, first = np.unique(_owner(found, but), return_index=True)
     place = but[first] - found.begin[with_but]
-    return measure(replace(feeling, valence=contrast(feeling, with_but, place)), chars)
+    weighed = contrast(feeling, with_but, place, slips=language.slips)
+    return replace(feeling, valence=weighed)
+
+
+def _scored(texts: list[str], language: Language) -> NDArray[np.float64]:
+    seen = look(texts, language)
+    return measure(weigh(seen, language.valence(seen.near), language), seen.chars)
 
 
 def _owner(found: Words, which: Places) -> Places:
@@ -90,7 +134,7 @@ def _owner(found: Words, which: Places) -> Places:
     return owner
 
 
-def _nearby(found: Words, hits: Places, owner: Places) -> Nearby:
+def _nearby(found: Words, hits: Places, owner: Places, lexicon: Lexicon) -> Nearby:
     """The words around those at `hits`; `owner` is the text each is in."""
     begin, end = found.begin[owner], found.end[owner]
     shouted = np.append(0, np.cumsum(found.shouted))
@@ -104,4 +148,4 @@ def _nearby(found: Words, hits: Places, owner: Places) -> Nearby:
         word[distance] = np.where(inside, found.number[place], NOWHERE)
         if distance <= 0:
             loud[distance] = inside & some & found.shouted[place]
-    return Nearby(word, loud)
+    return Nearby(lexicon, word, loud)

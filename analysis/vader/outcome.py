@@ -35,13 +35,13 @@ class Feeling:
     words: Places
 
 
-def contrast(feeling: Feeling, but: Places, place: Places) -> Valence:
+def contrast(feeling: Feeling, but: Places, place: Places, *, slips: bool) -> Valence:
     """What stands before "but" counts half, what stands after it half as much again (_but_check).
 
-    `but` are the texts that have the word, each once, `place` where its first one stands. The
-    package changes the list that it goes through: not the word at hand, but the first one that has
-    the same valence at that moment. So a word whose new valence is the old one of a later word is
-    changed twice, and the later one not at all.
+    `but` are the texts that have the word, each once, `place` where its first one stands. With
+    `slips` it is done as in the package, which changes the list that it goes through: not the word
+    at hand, but the first one that has the same valence at that moment. So a word whose new valence
+    is the old one of a later word is changed twice, and the later one not at all.
     """
     if not but.size:
         return feeling.valence
@@ -49,6 +49,10 @@ def contrast(feeling: Feeling, but: Places, place: Places) -> Valence:
     text, old = feeling.text[which], feeling.valence[which]
     before = feeling.place[which] < place[np.searchsorted(but, text)]
     new = old * np.where(before, 0.5, 1.5)
+    valence = feeling.valence.copy()
+    valence[which] = new
+    if not slips:
+        return valence
     # Only where a new valence is also an old one of the text is there more to do.
     texts, values = np.append(text, text), np.append(old, new)
     is_new = np.repeat([False, True], old.size)
@@ -60,7 +64,6 @@ def contrast(feeling: Feeling, but: Places, place: Places) -> Valence:
     until = np.searchsorted(text, again, "right").tolist()
     for begin, end in zip(since, until, strict=True):
         new[begin:end] = _one_by_one(old[begin:end].tolist(), before[begin:end].tolist())
-    valence = feeling.valence.copy()
     valence[which] = new
     return valence
 

@@ -12,19 +12,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from analysis.vader.lexicon import (
-    CAPITALS,
-    DEGREE,
-    DEGREE_PHRASES,
-    IDIOMS,
-    IN_LEXICON,
-    IN_PHRASE,
-    NEGATES,
-    NEGATION,
-    NOWHERE,
-    NUMBER,
-    VALENCE,
-)
+from analysis.vader.english import DEGREE_PHRASES, IDIOMS, IN_PHRASE, NUMBER
+from analysis.vader.lexicon import NOWHERE, Lexicon
 from analysis.vader.words import Flags, Numbers
 
 Valence = NDArray[np.float64]
@@ -46,13 +35,14 @@ class Nearby:
     (allcap_differential).
     """
 
+    lexicon: Lexicon
     word: dict[int, Numbers]
     loud: dict[int, Flags]
 
 
 def valence(near: Nearby) -> Valence:
     """The valence of each word in its place (sentiment_valence)."""
-    value = capitals(no(near), near.loud[0])
+    value = capitals(no(near), near)
     for distance in REACH:
         value = degree(value, near, distance)
         value = negation(value, near, distance)
@@ -66,30 +56,35 @@ def no(near: Nearby) -> Valence:
     It negates up to two words on, and a third one after "or" or "nor".
     """
     word = near.word
-    own = VALENCE[word[0]]
+    own = near.lexicon.valence[word[0]]
     negated = (word[-1] == NO) | (word[-2] == NO)
     negated |= (word[-3] == NO) & ((word[-1] == OR) | (word[-1] == NOR))
-    modifier = (word[0] == NO) & IN_LEXICON[word[1]] & (word[1] != NOWHERE)
+    modifier = (word[0] == NO) & near.lexicon.in_lexicon[word[1]] & (word[1] != NOWHERE)
     value = np.where(modifier, 0.0, own)
-    return np.where(negated, own * NEGATION, value)
+    return np.where(negated, own * near.lexicon.negation, value)
 
 
-def capitals(value: Valence, loud: Flags) -> Valence:
+def capitals(value: Valence, near: Nearby) -> Valence:
     """A word in capitals among others is stronger. (Zero, of a "NO", counts as negative.)"""
-    return np.where(loud, np.where(value > 0, value + CAPITALS, value - CAPITALS), value)
+    return _louder(value, value, near, 0)
+
+
+def _louder(size: Valence, value: Valence, near: Nearby, distance: int) -> Valence:
+    more = near.lexicon.capitals
+    return np.where(near.loud[-distance], np.where(value > 0, size + more, size - more), size)
 
 
 def degree(value: Valence, near: Nearby, distance: int) -> Valence:
     """Degree adverbs before a word strengthen or weaken it, less from farther (scalar_inc_dec)."""
-    size = DEGREE[near.word[-distance]]
+    size = near.lexicon.degree[near.word[-distance]]
     size = np.where(value < 0, -size, size)
-    size = np.where(size == 0, size, capitals_of_degree(size, value, near.loud[-distance]))
+    size = np.where(size == 0, size, capitals_of_degree(size, value, near, distance))
     return value + size * FADING[distance]
 
 
-def capitals_of_degree(size: Valence, value: Valence, loud: Flags) -> Valence:
+def capitals_of_degree(size: Valence, value: Valence, near: Nearby, distance: int) -> Valence:
     """A degree adverb in capitals works in the direction of the word, a weakening one too."""
-    return np.where(loud, np.where(value > 0, size + CAPITALS, size - CAPITALS), size)
+    return _louder(size, value, near, distance)
 
 
 def negation(value: Valence, near: Nearby, distance: int) -> Valence:
@@ -100,19 +95,19 @@ def negation(value: Valence, near: Nearby, distance: int) -> Valence:
     """
     word = near.word
     before = word[-distance]
-    negated = NEGATES[before]
+    negated = near.lexicon.negates[before]
     if distance == 1:
-        return np.where(negated, value * NEGATION, value)
+        return np.where(negated, value * near.lexicon.negation, value)
     so_or_this = (word[-1] == SO) | (word[-1] == THIS)
     doubt = word[-1] == DOUBT
     if distance == 2:
         emphasis = (before == NEVER) & so_or_this
     else:
         emphasis = (before == NEVER) & ((word[-2] == SO) | (word[-2] == THIS)) | so_or_this
-        emphasis &= ~IN_LEXICON[before]
+        emphasis &= ~near.lexicon.in_lexicon[before]
         doubt |= word[-2] == DOUBT
     negated &= ~((before == WITHOUT) & doubt)
-    return np.where(emphasis, value * 1.25, np.where(negated, value * NEGATION, value))
+    return np.where(emphasis, value * 1.25, np.where(negated, value * near.lexicon.negation, value))
 
 
 def idioms(value: Valence, near: Nearby) -> Valence:
@@ -123,7 +118,7 @@ def idioms(value: Valence, near: Nearby) -> Valence:
     """
     word = near.word
     part = IN_PHRASE[word[0]] | IN_PHRASE[word[-1]] | IN_PHRASE[word[-2]]
-    which = np.flatnonzero(part & ~IN_LEXICON[word[-3]])
+    which = np.flatnonzero(part & ~near.lexicon.in_lexicon[word[-3]])
     if not which.size:
         return value
     word = {distance: numbers[which] for distance, numbers in word.items()}
@@ -152,7 +147,7 @@ def least(value: Valence, near: Nearby) -> Valence:
     """A "least" just before negates, unless it follows "at" or "very" (_least_check)."""
     word = near.word
     negated = (word[-1] == LEAST) & (word[-2] != AT) & (word[-2] != VERY)
-    return np.where(negated, value * NEGATION, value)
+    return np.where(negated, value * near.lexicon.negation, value)
 
 
 def kind_of(value: Valence, near: Nearby) -> Valence:

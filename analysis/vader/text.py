@@ -1,19 +1,21 @@
 """From texts to one byte a character, without losing anything that VADER can tell apart.
 
 ASCII stays as it is. Of any other character only its class counts: a blank becomes a blank, an
-emoji the package knows its description, the rest one of three bytes (`UPPER`, `LOWER`, `UNCASED`).
-The classes are the running interpreter's own, since the package asks str.split(), str.isupper()
-and str.lower().
+emoji the package knows what its language has for it (in English its description), the rest one of
+three bytes (`UPPER`, `LOWER`, `UNCASED`). The classes are the running interpreter's own, since the
+package asks str.split(), str.isupper() and str.lower().
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 from numpy.typing import NDArray
 
-from analysis.vader.lexicon import EMOJI
+from analysis.vader.english import EMOJI
+from analysis.vader.lexicon import Lexicon
 
 Bytes = NDArray[np.uint8]
 Places = NDArray[np.intp]
@@ -34,7 +36,7 @@ class Characters:
     ends: Places
 
 
-def characters(texts: list[str]) -> Characters:
+def characters(texts: list[str], lexicon: Lexicon) -> Characters:
     """The texts with their emoji replaced, one byte a character."""
     points = np.frombuffer(f" {' '.join(texts)} ".encode("utf-32-le"), np.uint32)
     ends = np.cumsum(np.fromiter(map(len, texts), np.intp, len(texts)) + 1)
@@ -44,7 +46,7 @@ def characters(texts: list[str]) -> Characters:
         codes[other] = _classes(points[other])
         emoji = other[codes[other] == _EMOJI]
         if emoji.size:
-            return _described(codes, ends, emoji, _ORDINAL[points[emoji]])
+            return _described(codes, ends, emoji, _ORDINAL[points[emoji]], _descriptions(lexicon))
     return Characters(codes, ends)
 
 
@@ -80,25 +82,45 @@ def _description(text: str) -> bytes:
     return bytes([ord(" "), *codes])
 
 
-# The descriptions in one row, each with a blank before it. The package leaves that out where there
-# is one already, and puts none behind, so "😀good" is "grinning facegood": so it is here.
-_DESCRIPTIONS = [_description(text) for text in EMOJI.values()]
 _ORDINAL = np.zeros(_CODES, np.int16)
 _ORDINAL[[ord(char) for char in EMOJI]] = np.arange(len(EMOJI))
-_LETTERS = np.frombuffer(b"".join(_DESCRIPTIONS), np.uint8)
-_LENGTH = np.array([len(text) for text in _DESCRIPTIONS])
-_START = np.cumsum(_LENGTH) - _LENGTH
 
 
-def _described(codes: Bytes, ends: Places, emoji: Places, ordinal: NDArray[np.int16]) -> Characters:
+@dataclass(frozen=True)
+class _Descriptions:
+    """What stands for each emoji, in one row, in the order of EMOJI."""
+
+    letters: Bytes
+    start: Places
+    length: Places
+
+
+# Each has a blank before it. The package leaves that out where there is one already, and puts none
+# behind, so "😀good" is "grinning facegood": so it is here.
+@cache
+def _descriptions(lexicon: Lexicon) -> _Descriptions:
+    described = [_description(lexicon.emoji[char]) for char in EMOJI]
+    length = np.array([len(text) for text in described])
+    letters = np.frombuffer(b"".join(described), np.uint8)
+    return _Descriptions(letters, np.cumsum(length) - length, length)
+
+
+def _described(
+    codes: Bytes,
+    ends: Places,
+    emoji: Places,
+    ordinal: NDArray[np.int16],
+    descriptions: _Descriptions,
+) -> Characters:
     """Every emoji replaced by its description, and the ends moved accordingly."""
-    length = _LENGTH[ordinal]
+    length = descriptions.length[ordinal]
     room = np.ones(codes.size, np.intp)
     room[emoji] = length
     longer = np.cumsum(length - 1)  # by how much the text has grown after each emoji
     replaced = np.repeat(codes, room)
     start = emoji + longer - (length - 1)
-    replaced[_runs(start, length)] = _LETTERS[_runs(_START[ordinal], length)]
+    letters = descriptions.letters[_runs(descriptions.start[ordinal], length)]
+    replaced[_runs(start, length)] = letters
     return Characters(replaced, ends + np.append(0, longer)[np.searchsorted(emoji, ends)])
 
 

@@ -7,17 +7,19 @@ that leaves two characters or fewer (then it may be an emoticon), compare in low
 from __future__ import annotations
 
 import string
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cache
 
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
-from analysis.vader.lexicon import CONTRACTION, NUMBER, OTHER, WORDS
+from analysis.vader.lexicon import CONTRACTION, OTHER, Lexicon
 from analysis.vader.text import LOWER, UPPER, Bytes, Characters, Places
 
 Numbers = NDArray[np.int16]
 Flags = NDArray[np.bool_]
+Keys = NDArray[np.int64]
 Letters = NDArray[np.uint64]  # eight characters at once
 
 
@@ -55,7 +57,7 @@ _IS_BLANK = bytes(kind & _BLANK for kind in _KIND)
 _IS_LETTER = bytes(not kind & (_BLANK | _PUNCTUATION) for kind in _KIND)
 
 
-def split(text: Characters) -> Words:
+def split(text: Characters, lexicon: Lexicon) -> Words:
     """The words of the texts."""
     codes = text.codes.tobytes()
     blank = np.frombuffer(codes.translate(_IS_BLANK), np.bool_)
@@ -66,8 +68,55 @@ def split(text: Characters) -> Words:
     if not start.size:
         return Words(np.empty(0, np.int16), np.empty(0, np.bool_), first, last)
     kind = np.frombuffer(codes.translate(_KIND), np.uint8)
-    number = _numbers(codes, start, *_stripped(codes, kind, start, stop))
+    inner_start, inner_stop = _stripped(codes, kind, start, stop)
+    number = _numbers(codes, start, inner_start, inner_stop, _vocabulary(lexicon))
     return Words(number, _in_capitals(kind, start, stop), first, last)
+
+
+@cache
+def _phrases(lexicon: Lexicon) -> tuple[Flags, dict[int, tuple[Keys, Numbers]]]:
+    """Which words begin an entry of several words; by length, those entries' keys and numbers."""
+    first = np.zeros(len(lexicon.words), np.bool_)
+    by_length: dict[int, dict[int, int]] = {}
+    for number, word in enumerate(lexicon.words):
+        if " " not in word:
+            continue
+        parts = [lexicon.number[part] for part in word.split()]
+        first[parts[0]] = True
+        key = sum(part << (15 * place) for place, part in enumerate(parts))
+        by_length.setdefault(len(parts), {})[key] = number
+    tables = {}
+    for length in sorted(by_length, reverse=True):
+        if length > 4:
+            raise ValueError("An entry of the lexicon has more than four words.")
+        keys = sorted(by_length[length])
+        numbers = [by_length[length][key] for key in keys]
+        tables[length] = (np.array(keys, np.int64), np.array(numbers, np.int16))
+    return first, tables
+
+
+def joined(found: Words, lexicon: Lexicon) -> Words:
+    """The first word of each phrase that the lexicon has as one stands for all of it, and the
+    others for nothing. The longest phrase goes first, then the earliest."""
+    begins, tables = _phrases(lexicon)
+    if not tables:
+        return found
+    number = found.number.copy()
+    for length, (keys, numbers) in tables.items():
+        start = np.flatnonzero(begins[number])
+        start = start[start + length <= found.end[np.searchsorted(found.end, start, "right")]]
+        key = np.zeros(start.size, np.int64)
+        for place in range(length):
+            key += number[start + place].astype(np.int64) << (15 * place)
+        where = np.minimum(np.searchsorted(keys, key), keys.size - 1)
+        right = keys[where] == key
+        start, which = start[right], numbers[where[right]]
+        apart = np.diff(start, prepend=-length) >= length
+        start, which = start[apart], which[apart]
+        for place in range(1, length):
+            number[start + place] = OTHER
+        number[start] = which
+    return replace(found, number=number)
 
 
 def _in_capitals(kind: Bytes, start: Places, stop: Places) -> Flags:
@@ -139,50 +188,56 @@ def _middle(lowered: Bytes, start: Places, length: Places) -> Letters:
     return _eight(lowered, start + 8, np.clip(length - 8, 0, 8))
 
 
-def _spell_vocabulary() -> tuple[_Spelling, Letters]:
-    length = np.array([len(word) for word in WORDS])
+@dataclass(frozen=True)
+class _Vocabulary:
+    """The words of a language as they are looked up: `tables` have a number by place, or 0."""
+
+    spelt: _Spelling
+    middle: Letters
+    tables: list[Numbers]
+
+
+@cache
+def _vocabulary(lexicon: Lexicon) -> _Vocabulary:
+    # What stands for several words is found by their numbers, never by its spelling.
+    words = ["" if " " in word else word for word in lexicon.words]
+    length = np.array([len(word) for word in words])
     if length.max() > _LONGEST:
         raise ValueError(f"The lexicon has a word of more than {_LONGEST} characters.")
-    lowered = np.frombuffer("".join(WORDS).encode("ascii") + _MARGIN, np.uint8)
+    lowered = np.frombuffer("".join(words).encode("ascii") + _MARGIN, np.uint8)
     start = np.cumsum(length) - length
-    return _spelling(lowered, start, length), _middle(lowered, start, length)
-
-
-_SPELT, _SPELT_MIDDLE = _spell_vocabulary()
-
-
-def _tables() -> list[Numbers]:
-    """The words' numbers by place; 0 where there is none."""
-    tables: list[Numbers] = []
-    place = _SPELT.place()
-    for number in NUMBER.values():
+    spelt = _spelling(lowered, start, length)
+    place = spelt.place()
+    tables = [np.zeros(1 << _BITS, np.int16)]
+    for number in lexicon.number.values():
+        if not words[number]:
+            continue
         free = next((table for table in tables if not table[place[number]]), None)
         if free is None:
             free = np.zeros(1 << _BITS, np.int16)
             tables.append(free)
         free[place[number]] = number
-    return tables
+    return _Vocabulary(spelt, _middle(lowered, start, length), tables)
 
 
-_TABLES = _tables()
-
-
-def _numbers(codes: bytes, start: Places, inner_start: Places, inner_stop: Places) -> Numbers:
+def _numbers(
+    codes: bytes, start: Places, inner_start: Places, inner_stop: Places, known: _Vocabulary
+) -> Numbers:
     """The number of each word, by its spelling in lower case."""
     letters = codes.lower() + _MARGIN
     lowered = np.frombuffer(letters, np.uint8)
     number = np.full(start.size, OTHER, np.int16)
     spelt = _spelling(lowered, inner_start, inner_stop - inner_start)
     place = spelt.place()
-    which = np.flatnonzero(_TABLES[0][place])  # most words are not in the vocabulary
+    which = np.flatnonzero(known.tables[0][place])  # most words are not in the vocabulary
     middle = _middle(lowered, inner_start[which], spelt.length[which])
-    for table in _TABLES:
+    for table in known.tables:
         guess = table[place[which]]
         right = (
-            (_SPELT.length[guess] == spelt.length[which])
-            & (_SPELT.first[guess] == spelt.first[which])
-            & (_SPELT.last[guess] == spelt.last[which])
-            & (_SPELT_MIDDLE[guess] == middle)
+            (known.spelt.length[guess] == spelt.length[which])
+            & (known.spelt.first[guess] == spelt.first[which])
+            & (known.spelt.last[guess] == spelt.last[which])
+            & (known.middle[guess] == middle)
         )
         number[which[right]] = guess[right]
     # Any word with "n't" in it is a negation; one that the lexicon knows keeps its number.

@@ -1,0 +1,69 @@
+"""The rules that change a French word's valence by what stands around it, one function a rule.
+
+VADER's rules for capitals and degree adverbs as they are; negation as French has it, on both sides
+of a word and, in two parts, still only one. Phrases are words by then (`words.joined`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+
+from analysis.vader import rules
+from analysis.vader.french import BEHIND, NUMBER
+from analysis.vader.lexicon import NOWHERE
+from analysis.vader.rules import REACH, Nearby, Valence
+
+QUE = [NUMBER["que"], NUMBER["qu'"]]
+NE = [NUMBER["ne"], NUMBER["n'"]]
+
+
+def own(_: Valence, near: Nearby) -> Valence:
+    """Of the lexicon; a degree adverb before another word of it ("super nul") has none."""
+    lexicon, word = near.lexicon, near.word
+    modifies = (lexicon.degree[word[0]] != 0) & lexicon.in_lexicon[word[1]] & (word[1] != NOWHERE)
+    return np.where(modifies, 0.0, lexicon.valence[word[0]])
+
+
+def capitals(value: Valence, near: Nearby) -> Valence:
+    """A word in capitals among others is stronger."""
+    return np.where(value == 0, value, rules.capitals(value, near))
+
+
+def degree(value: Valence, near: Nearby) -> Valence:
+    """Degree adverbs up to three words before strengthen or weaken a word."""
+    for distance in REACH:
+        value = np.where(value == 0, value, rules.degree(value, near, distance))
+    return value
+
+
+def negation(value: Valence, near: Nearby) -> Valence:
+    """A negation up to three words before, or right behind, turns a word around and weakens it.
+
+    However many there are ("ne ... pas" are two words), once. "ne ... que" restricts, no more.
+    """
+    word, negates = near.word, near.lexicon.negates
+    only = np.isin(word[-1], QUE) | np.isin(word[-2], QUE)
+    negated = np.isin(word[1], np.flatnonzero(BEHIND))
+    for distance in REACH:
+        before = word[-distance]
+        negated |= negates[before] & ~(np.isin(before, NE) & only)
+    return np.where(negated, value * near.lexicon.negation, value)
+
+
+# In this order: every rule works on what the one before it left.
+RULES: dict[str, Callable[[Valence, Nearby], Valence]] = {
+    "own": own,
+    "capitals": capitals,
+    "degree": degree,
+    "negation": negation,
+}
+
+
+def valence(near: Nearby) -> Valence:
+    """The valence of each word in its place."""
+    value: Valence = np.zeros(near.word[0].size)
+    for rule in RULES.values():
+        value = rule(value, near)
+    return value
