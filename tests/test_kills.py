@@ -163,7 +163,7 @@ def test_an_import_cut_between_posts_and_matches_is_healed_by_the_same_file(tmp_
     check(store, truth)
     status = stored(store, "runs").sort("started_at").select("status", "kept", "new").rows()
     assert [run[0] for run in status] == ["running", "done"]
-    assert status[0][1:] == (0, 0)  # what was never finished claims nothing
+    assert status[0][1:] == (4, 0)  # the batch before the one that was cut, and nothing of that
 
 
 SCRUBBED = """
