@@ -73,9 +73,10 @@ def score(posts: pl.DataFrame, *, markers: Collection[str]) -> pl.DataFrame:
         for code in LANGUAGES
     )
     # Only what is scored is given to a scorer: a null text gets nulls.
+    shown, raw = numbers(kept)
     known = pl.concat(
-        looked.with_columns(numbers, scorer=pl.lit(scorer))
-        for scorer, numbers in ((SCORER, normalised(kept)), (RAW, vader.score(kept["en"])))
+        looked.with_columns(found, scorer=pl.lit(scorer))
+        for scorer, found in ((SCORER, shown), (RAW, raw))
     ).with_columns(
         status=pl.when("marker")
         .then(pl.lit("marker"))
@@ -93,14 +94,21 @@ def score(posts: pl.DataFrame, *, markers: Collection[str]) -> pl.DataFrame:
     )
 
 
-def normalised(texts: pl.DataFrame) -> pl.DataFrame:
-    """Tone of normalised texts. In: a column for each of LANGUAGES, a text in one of them or in
-    none. Out: compound, neg, neu, pos; null where there is no text.
+def numbers(texts: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """Tone by SCORER and by RAW. In: a column for each of LANGUAGES, a text in one of them or in
+    none. Out, twice: compound, neg, neu, pos; null where there is no text (RAW: no English one).
     """
-    scored = [
-        vader.score(spelling.read_as(code, texts[code]), language)
-        for code, language in LANGUAGES.items()
-    ]
+    read = {code: spelling.read_as(code, texts[code]) for code in LANGUAGES}
+    found = {code: vader.score(read[code], language) for code, language in LANGUAGES.items()}
+    # Nineteen texts of twenty are normalised already, and need not be scored a second time.
+    same = texts["en"] == read["en"]
+    changed = pl.select(pl.when(~same).then(texts["en"])).to_series()
+    unchanged = found["en"].select(pl.when(same).then(pl.col(name)) for name in vader.MEASURES)
+    return _either(list(found.values())), _either([unchanged, vader.score(changed)])
+
+
+def _either(frames: list[pl.DataFrame]) -> pl.DataFrame:
+    """The numbers of whichever frame has any, row by row."""
     return pl.select(
-        pl.coalesce(numbers[name] for numbers in scored).alias(name) for name in vader.MEASURES
+        pl.coalesce(frame[name] for frame in frames).alias(name) for name in vader.MEASURES
     )

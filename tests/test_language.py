@@ -170,3 +170,17 @@ def test_tweets_are_told_apart_as_well_as_the_guide_says(
     none = pl.Series([None] * 400, dtype=pl.List(pl.String))
     assert (language.detect(texts, none) == code).mean() >= whole
     assert (language.detect(first.list.head(5).list.join(" "), none) == code).mean() >= five
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "This update is a honte, je supprime mon compte and I never come back",
+        "Franchement the new terms c'est vraiment n'importe quoi guys",
+        "ok mdr they really did it, quelle bande de clowns",
+        "Merci @someone.example for the thread, c'est very clear maintenant",
+    ],
+)
+@pytest.mark.parametrize("declared", [("en", "fr"), ("fr", "en")])
+def test_a_text_in_two_languages_is_in_one_of_them(text: str, declared: tuple[str, ...]) -> None:
+    assert detect(text, *declared) in {"en", "fr"}
