@@ -283,7 +283,7 @@ def _each_word_finds_its_posts(lines: list[bytes]) -> None:
 def _relayed() -> list[dict[str, Any]]:
     """The frames of the relay as events of this wire, by the SDK's decoders."""
     from atproto import CAR, models, parse_subscribe_repos_message  # noqa: PLC0415 - a second
-    from atproto_firehose.models import Frame  # noqa: PLC0415
+    from atproto_subscription.frames import Frame  # noqa: PLC0415
 
     raw = zstandard.ZstdDecompressor().decompressobj()
     data = raw.decompress((RECORDED / "frames.bin.zst").read_bytes())
