@@ -56,6 +56,7 @@ class Walk:
         self.halves: tuple[Stretch, ...] = ()  # to be read instead of the whole
         self.doubt = ""  # why nobody can say that all was shown
         self._edge = 0
+        self._from = stretch[1]  # `low` when the query before this one had ended
 
     def shown(self) -> Stretches:
         """What was shown in full so far."""
@@ -91,7 +92,10 @@ class Walk:
 
     def _next(self, found: Slice) -> bool:
         start, _ = self.stretch
-        if found.new:
+        # Not by new posts: two queries a minute and a second above a crowd can show each other's
+        # last one as new for ever.
+        lower, self._from = self.low < self._from, self.low
+        if lower:
             self._edge = 0
         elif self._edge < len(EDGES):
             self._edge += 1
