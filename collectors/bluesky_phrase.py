@@ -266,15 +266,17 @@ class Phrase:
     def _last(self, status: str, reason: str, *, error: str = "") -> Batch:
         """The last batch: with the page that was held back, if there is one."""
         self.ended = True
-        reading = self._reading(status, reason=reason, error=error)
+        # What a failed row observed counts as failed; a later run claims what was read.
+        claim = self._progress.claim() if status != "failed" else None
+        reading = self._reading(status, reason=reason, error=error, claim=claim)
         held = self._pending or Batch(COLLECTOR, reading)
         self._pending = None
         return replace(held, reading=reading, cursor=self._progress.cursor())
 
-    def _reading(self, status: str, *, reason: str = "", error: str = "") -> Reading:
+    def _reading(
+        self, status: str, *, reason: str = "", error: str = "", claim: Stretch | None = None
+    ) -> Reading:
         ended = status != "running"
-        # What a failed row observed counts as failed; the next run claims what was read.
-        claim = self._claim() if status in ("done", "partial") else None
         return Reading(
             self.text,
             SOURCE,
@@ -289,16 +291,6 @@ class Phrase:
             error=error,
             cases=self._cases,
         )
-
-    def _claim(self) -> Stretch | None:
-        """The time read without a break, by this run and those before, that holds most of what this
-        run has read; None when it read none in full. A failed or killed run's part is claimed so
-        by the next."""
-        now = self._progress.read()
-        new = without(now, self._before)
-        if not new:
-            return None
-        return max(now, key=lambda each: length(common((each,), new)))
 
     def _doubt(self, what: str, stretch: Stretch) -> None:
         start, end = stretch
