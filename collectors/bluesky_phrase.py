@@ -175,8 +175,10 @@ class Phrase:
                 found.add(times, len(page.rows) + len(page.bad), len(new.rows))
                 self.items += len(new.rows) + len(page.bad)
                 high = walk.low
-                if more:
+                if more or not found.ordered:
                     walk.see(found)
+                if not found.ordered:
+                    self._forget(walk)
                 self._progress.add_read(walk.shown())
                 # Held back before the one before is given: whoever stops there gets this one too.
                 held, self._pending = self._pending, self._batch(new, again=again)
@@ -192,8 +194,6 @@ class Phrase:
             before = seen
             if not walk.goes_on(found, self._run.deepest):
                 break
-        if not found.ordered:
-            self._progress.forget(without((walk.stretch,), self._before))
         self._progress.add_read(walk.shown())
         self._progress.add_capped(common(joined(walk.capped), (walk.stretch,)))
         if followed:
@@ -202,6 +202,13 @@ class Phrase:
             self._doubt("more than the server shows (capped)", second)
         if walk.doubt:
             self._doubt(walk.doubt, walk.stretch)
+
+    def _forget(self, walk: Walk) -> None:
+        """What this walk took for read because of its order is not, nor in the page held back: a
+        run that is killed leaves the cursor of the last page given."""
+        self._progress.forget(without((walk.stretch,), self._before))
+        if self._pending is not None:
+            self._pending = replace(self._pending, cursor=self._progress.cursor())
 
     def _present(self) -> datetime | None:
         """The end of the window when it is the present: there the newest posts are wanted too."""

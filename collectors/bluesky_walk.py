@@ -63,8 +63,11 @@ class Walk:
         return without(joined([(self.low, self.stretch[1])]), joined(self.capped))
 
     def see(self, found: Slice) -> None:
-        """More pages of this query follow: all above its oldest posts has been shown."""
-        if found.ordered and found.tail:
+        """More pages of this query follow: all above its oldest posts has been shown, unless they
+        turned out to be in no order."""
+        if not found.ordered:
+            self.low = self.stretch[1]
+        elif found.tail:
             # Others may stand in the millisecond of the oldest itself.
             oldest = _whole(max(found.tail)) + timedelta(milliseconds=1)
             self.low = min(self.low, max(self.stretch[0], oldest))

@@ -445,6 +445,22 @@ def test_what_a_failed_run_has_read_is_claimed_by_the_next(
     assert (reading.observed_from, reading.observed_to) == (other, MAY)
 
 
+def test_a_run_killed_after_it_saw_disorder_leaves_nothing_said_to_be_read(
+    server: Scripted, settings: Settings, case: Callable[..., Case]
+) -> None:
+    down = [[view(n) for n in range(top, top - 10, -1)] for top in (59, 49, 39, 29, 19)]
+    down[2].append(view(55))  # on the third page: what the first two were taken for is not so
+    server.plan(SEARCH, paged(*down))
+    asked, read = replace(settings, since=MAY, until=MAY + timedelta(hours=1)), []
+    for batch in bluesky_search.collect([case()], Kept(), asked):  # type: ignore[arg-type]
+        if batch.reading.status == "running":
+            assert batch.cursor is not None
+            read.append(Progress.of([case()], batch.cursor).read())
+    assert len(read) == 4
+    assert read[0] != ()  # given before the third page was asked for
+    assert read[1:] == [(), (), ()]
+
+
 def test_a_cursor_from_before_claims_were_kept_claims_what_it_has_read(
     server: Scripted, settings: Settings, case: Callable[..., Case]
 ) -> None:
