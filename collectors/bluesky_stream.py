@@ -39,6 +39,7 @@ HOSTS = ("wss://jetstream.us-east.bsky.network", "wss://jetstream.us-west.bsky.n
 
 REWIND = timedelta(seconds=30)  # two servers witness one event at different moments
 HOLE = timedelta(minutes=5)  # the stream has some 50 posts a second
+SAME = timedelta(seconds=1)  # a server's own event has the time it had before
 
 
 @dataclass(frozen=True)
@@ -212,12 +213,13 @@ class _Run:
 
     def _portions(self, feed: Feed, picker: Picker) -> Iterator[Batch]:
         """Read one connection until it closes or the reading is over."""
-        seen = 0
+        seen, proven = 0, False
         heard = time.monotonic()
         while True:
             frames = feed.portion(min(1.0, self.pace.idle))
             self.count.bytes += feed.received - seen
             seen = feed.received
+            proven = proven or self._is_ours(feed, frames)
             fresh = self._unseen(feed, frames)
             if fresh:
                 heard = time.monotonic()
@@ -236,6 +238,26 @@ class _Run:
             self._check_cap()
             self._check_end(heard)
             self._refresh(picker)
+
+    def _is_ours(self, feed: Feed, frames: list[bytes]) -> bool:
+        """Whether the numbers of this connection need no more proof, now that these came.
+
+        The cursor is inclusive: a server that knows its number begins with the very event. One set
+        up anew may have passed the number, and what lies between would be skipped without a word;
+        where it begins later than a pause explains, it is asked by time instead.
+        """
+        number = self._number(feed.host)
+        if number is None or feed.kind != "v2" or self.cursor is None:
+            return True
+        first = _located(frames)
+        if first is None:
+            return False
+        later = _moment(first.us) - _moment(self.cursor.us)
+        known = first.seq == number and abs(later) <= SAME
+        if not known and (later > HOLE or first.seq == number):
+            self.by_time = True
+            raise _AgainError
+        return True
 
     def _unseen(self, feed: Feed, frames: list[bytes]) -> list[bytes]:
         """Without the events up to the cursor, which a server sends once more: it is inclusive."""
@@ -435,14 +457,14 @@ def _end(picked: Sequence[Picked]) -> None:
 
 def _located(frames: Sequence[bytes]) -> Event | None:
     """The first of these events that says where it stands."""
-    for frame in frames:
-        try:
-            event = parse(frame)
-        except ValueError:
-            continue
-        if event.us:
-            return event
-    return None
+    return next((event for event in map(_event, frames) if event and event.us), None)
+
+
+def _event(frame: bytes) -> Event | None:
+    try:
+        return parse(frame)
+    except ValueError:
+        return None
 
 
 def _moment(us: int) -> datetime:

@@ -252,6 +252,35 @@ def test_a_number_beyond_the_servers_own_is_asked_for_by_its_time(stream) -> Non
     assert stream.said(uri(ANNE, TWO)) == [(WORDS, "live")]
 
 
+def test_a_server_set_up_anew_whose_numbers_have_passed_ours_is_asked_by_time(stream) -> None:
+    then = micros() - 3000 * SECOND
+    stream.mini.post(ANNE, ONE, WORDS, us=then)
+    stream.collect(lookback=timedelta(hours=1))
+    stream.mini.set_up_anew()
+    stream.mini.post(BEN, TWO, WORDS, us=then + 60 * SECOND)  # has the number of the cursor, or
+    stream.mini.post(CLEO, THREE, WORDS, us=then + 1200 * SECOND)  # a number behind it
+    stream.live()
+    unit = stream.collect()
+    assert stream.said(uri(BEN, TWO), uri(CLEO, THREE)) == [(WORDS, "live")] * 2
+    assert not unit.reading.gap
+
+
+def test_what_a_server_set_up_anew_skipped_is_read_by_time(stream) -> None:
+    then = micros() - 3000 * SECOND
+    for rkey in (ONE, TWO, THREE):
+        stream.mini.post(ANNE, rkey, WORDS, us=then)
+    stream.collect(lookback=timedelta(hours=1))
+    stream.mini.set_up_anew()
+    stream.mini.post(BEN, ONE, WORDS, us=then + 60 * SECOND)
+    stream.mini.post(BEN, TWO, WORDS, us=then + 900 * SECOND)
+    stream.mini.post(BEN, THREE, WORDS, us=then + 1200 * SECOND)
+    stream.live()
+    unit = stream.collect()
+    said = stream.said(uri(BEN, ONE), uri(BEN, TWO), uri(BEN, THREE))
+    assert said == [(WORDS, "live")] * 3
+    assert not unit.reading.gap
+
+
 @pytest.mark.parametrize("refusal", [Refusal(503), Refusal(429, "RateLimitExceeded", 1)])
 def test_a_busy_server_is_waited_for(stream, refusal) -> None:
     stream.mini.refusals = [refusal]
