@@ -134,12 +134,12 @@ class _Run:
             picker = Picker(self.cases, self._kept())
             yield from self._read(picker)
         except _Stop as stop:
-            yield self._batch(stop.status, stop.reason)
+            yield from self._give(stop.status, stop.reason)
             if stop.error is not None:
                 raise stop.error from None
         except KeyboardInterrupt:
             if self.count.items:
-                yield self._batch("done", f"stopped by hand; {self._summary()}")
+                yield from self._give("done", f"stopped by hand; {self._summary()}")
             raise
 
     def _kept(self) -> Kept:
@@ -227,14 +227,14 @@ class _Run:
                 self._heed(picked)
                 for one in picked:
                     if self.pending.clashes(one):
-                        yield self._batch("running", "", cut=True)
+                        yield from self._give("running", "", cut=True)
                     self.pending.add(one)
                 self._advance(feed, fresh)
                 notices = sum(one.event.kind in ("info", "error") for one in picked)
                 self.count.items += len(fresh) - notices
                 _end(picked)
             if self._due():
-                yield self._batch("running", "")
+                yield from self._give("running", "")
             self._check_cap()
             self._check_end(heard)
             self._refresh(picker)
@@ -368,9 +368,15 @@ class _Run:
             picker.kept.load(self.known, self.cases)
             self.fresh = time.monotonic()
 
+    def _give(self, status: str, reason: str, *, cut: bool = False) -> Iterator[Batch]:
+        """A batch, pending until whoever takes it asks for the next: were it emptied before, Ctrl-C
+        in between would leave the cursor behind its posts without them. Twice does no harm."""
+        yield self._batch(status, reason, cut=cut)
+        self.count.wanted += self.pending.size
+        self.pending, self.stored = Pending(), time.monotonic()
+
     def _batch(self, status: str, reason: str, *, cut: bool = False) -> Batch:
         """What is pending; with the cursor unless it is cut off in the middle of a portion."""
-        self.count.wanted += self.pending.size
         reading = Reading(
             UNIT,
             "bluesky",
@@ -384,9 +390,7 @@ class _Run:
             gap=self.count.gap,
         )
         cursor = None if cut or self.cursor is None else str(self.cursor)
-        batch = self.pending.batch(NAME, reading, cursor)
-        self.pending, self.stored = Pending(), time.monotonic()
-        return batch
+        return self.pending.batch(NAME, reading, cursor)
 
     def _summary(self) -> str:
         wanted = self.count.wanted + self.pending.size

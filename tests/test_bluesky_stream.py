@@ -479,6 +479,19 @@ def test_a_long_drain_stores_in_portions(stream) -> None:
     assert ends[-1] == 41
 
 
+def test_a_batch_under_way_when_ctrl_c_comes_is_in_the_last_one_with_the_cursor(stream) -> None:
+    stream.mini.post(ANNE, ONE, WORDS)
+    pace = bluesky_stream.Pace(hits=1, first=2, idle=1)
+    batches = bluesky_stream.collect(stream.cases(), stream.store.known(), stream.settings(), pace)
+    given = next(batches)
+    last = batches.throw(KeyboardInterrupt())
+    assert last.reading.stop_reason.startswith("stopped by hand; 1 events read, 1 of them")
+    assert bluesky_cursor.read(last.cursor).seq == 1
+    assert last.posts["uri"].to_list() == given.posts["uri"].to_list() == [uri(ANNE, ONE)]
+    with pytest.raises(KeyboardInterrupt):
+        next(batches)
+
+
 def test_following_goes_on_until_it_is_stopped_and_stores_what_it_has(stream) -> None:
     stream.mini.post(ANNE, ONE, WORDS)
     running = started(stream, follow=True)
