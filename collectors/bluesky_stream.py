@@ -14,13 +14,13 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from urllib.parse import urlsplit
 
 from cases.case import Case
 from collectors import Known, bluesky_cursor
-from collectors.bluesky_cursor import GB, Cursor, this_month
+from collectors.bluesky_cursor import GB, Cursor
 from collectors.bluesky_events import Event, Picked, Picker, parse
 from collectors.bluesky_kept import Kept
+from collectors.bluesky_limits import Month, Waits, cap, hosts
 from collectors.bluesky_pending import Pending
 from collectors.bluesky_wire import (
     BusyError,
@@ -30,12 +30,11 @@ from collectors.bluesky_wire import (
     WireError,
     opened,
 )
-from collectors.errors import TryLaterError, UnfitError
+from collectors.errors import TryLaterError
 from collectors.settings import MOST_LOOKBACK, Settings, Step
 from store.schema import Bad, Batch, Reading
 
 NAME, UNIT = "bluesky-stream", "jetstream"
-HOSTS = ("wss://jetstream.us-east.bsky.network", "wss://jetstream.us-west.bsky.network")
 
 REWIND = timedelta(seconds=30)  # two servers witness one event at different moments
 HOLE = timedelta(minutes=5)  # the stream has some 50 posts a second
@@ -113,14 +112,13 @@ class _Run:
     count: _Count = field(default_factory=_Count)
 
     def __post_init__(self) -> None:
-        self.hosts = _hosts(self.settings)
-        self.cap = _cap(self.settings)
+        self.hosts = hosts(self.settings)
+        self.cap = cap(self.settings)
         saved = self.known.cursors(NAME).get(UNIT)
         self.cursor = bluesky_cursor.read(saved)
         # A cursor that nobody can read stands for a stretch that nobody will read.
         self.count.gap = saved is not None and self.cursor is None
-        self.month = this_month()
-        self.before = self.cursor.received(self.month) if self.cursor else 0
+        self.month = Month(self.cursor)
         self.begun = datetime.now(UTC)
         self.lookback = self.begun - min(self.settings.lookback, MOST_LOOKBACK)
         self.by_time = False  # the number in the cursor means nothing any more
@@ -149,7 +147,7 @@ class _Run:
 
     def _read(self, picker: Picker) -> Iterator[Batch]:
         """Connect again and again until somebody says stop."""
-        waits = _Waits(self.pace.following if self.settings.follow else self.pace.patience)
+        waits = Waits(self.pace.following if self.settings.follow else self.pace.patience)
         while True:
             items, wait = self.count.items, 0.0
             reasons = []
@@ -181,7 +179,7 @@ class _Run:
             elif reasons:
                 self._wait(waits, wait, reasons)
 
-    def _wait(self, waits: _Waits, asked: float, reasons: Sequence[str]) -> None:
+    def _wait(self, waits: Waits, asked: float, reasons: Sequence[str]) -> None:
         # Nothing came, ever, and nobody asks for patience: then there is no network.
         hopeless = not self.count.items and not asked
         if hopeless or not waits.wait(asked):
@@ -283,7 +281,8 @@ class _Run:
             first.at, last.at, joined=feed.kind == "v2" and self._number(feed.host) is not None
         )
         self.by_time = False
-        self.cursor = Cursor(feed.host, last.seq, last.us, self.month, self._received())
+        received = self.month.received(self.count.bytes)
+        self.cursor = Cursor(feed.host, last.seq, last.us, self.month.name, received)
         now = datetime.now(UTC)
         reach = (now if self.settings.follow else self.begun) - (self.count.observed_from or now)
         share = None
@@ -328,14 +327,8 @@ class _Run:
         lone = self.pace.quiet if self.settings.follow else self.pace.every
         return age >= (self.pace.every if self.pending else lone) and self.count.items > 0
 
-    def _received(self) -> int:
-        """Bytes received in this month, earlier runs included."""
-        if self.month != this_month():
-            self.month, self.before = this_month(), -self.count.bytes
-        return self.before + self.count.bytes
-
     def _check_cap(self) -> None:
-        if self.cap is None or self._received() < self.cap:
+        if self.cap is None or self.month.received(self.count.bytes) < self.cap:
             return
         raise _Stop(
             "capped",
@@ -401,54 +394,6 @@ class _Run:
                 " thread or changes a post that is kept"
             )
         return told
-
-
-class _Waits:
-    """Waiting twice as long each time, `patience` seconds in all."""
-
-    def __init__(self, patience: float) -> None:
-        self.patience = patience
-        self.start_again()
-
-    def start_again(self) -> None:
-        self.next, self.left = 1.0, self.patience
-
-    def wait(self, asked: float) -> bool:
-        """Wait, at least as long as asked; False when that would be too long."""
-        seconds = max(self.next, asked)
-        if seconds > self.left:
-            return False
-        time.sleep(seconds)
-        self.left -= seconds
-        self.next = min(2 * self.next, 64)
-        return True
-
-
-def _hosts(settings: Settings) -> tuple[str, ...]:
-    named = settings.credentials.get("AFTERSHOCK_JETSTREAM", "")
-    hosts = tuple(host.strip().rstrip("/") for host in named.split(",") if host.strip())
-    for host in hosts:
-        parts = urlsplit(host)
-        if parts.scheme not in ("ws", "wss") or not parts.hostname:
-            raise UnfitError(
-                "AFTERSHOCK_JETSTREAM has to name servers as wss://HOST, parted by commas; it names"
-                f" one that begins with {parts.scheme or 'no scheme'}. Leave it out for Bluesky's"
-                " own servers."
-            )
-    return tuple(host.removesuffix("/xrpc") for host in hosts) or HOSTS
-
-
-def _cap(settings: Settings) -> float | None:
-    given = settings.credentials.get("AFTERSHOCK_JETSTREAM_MONTHLY_GB", "").strip()
-    if not given:
-        return None
-    try:
-        cap = float(given) * GB
-    except ValueError:
-        cap = -1
-    if not cap >= 0:
-        raise UnfitError("AFTERSHOCK_JETSTREAM_MONTHLY_GB has to be a number of gigabytes, as 40.")
-    return cap
 
 
 def _end(picked: Sequence[Picked]) -> None:

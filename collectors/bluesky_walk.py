@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
-from collectors.stretches import Stretch, Stretches, joined, without
+from collectors.stretches import Stretch, Stretches, joined, to_millisecond, without
 
 # How far above the oldest post seen the next query begins. The first allows for a server that is
 # not exact to the second, the second for a minute with more posts than a query shows.
@@ -69,7 +69,7 @@ class Walk:
             self.low = self.stretch[1]
         elif found.tail:
             # Others may stand in the millisecond of the oldest itself.
-            oldest = _whole(max(found.tail)) + timedelta(milliseconds=1)
+            oldest = to_millisecond(max(found.tail)) + timedelta(milliseconds=1)
             self.low = min(self.low, max(self.stretch[0], oldest))
 
     def goes_on(self, found: Slice, deepest: int) -> bool:
@@ -120,13 +120,8 @@ class Walk:
         if found.ended and found.hits < UNSORTED_MOST:
             self.low = start
         elif end - start > SHORTEST:
-            middle = _whole(start + (end - start) / 2)
+            middle = to_millisecond(start + (end - start) / 2)
             self.halves = ((start, middle), (middle, end))
         else:
             self.doubt = "the server's answers are in no order of time"
         return False
-
-
-def _whole(moment: datetime) -> datetime:
-    """To the millisecond, which is as fine as the server's times are."""
-    return moment - timedelta(microseconds=moment.microsecond % 1000)
