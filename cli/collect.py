@@ -19,7 +19,7 @@ import cases.case as case_files
 import collectors
 from analysis.coverage import READ
 from cases.case import Case
-from cli.console import CONFIGURATION, FAILED, FINE, TRY_LATER, say_json
+from cli.console import CONFIGURATION, FAILED, FINE, TRY_LATER, say_json, worst
 from cli.halting import Halt, halting
 from cli.ingest import BAD_SHOWN, Unit, ingest
 from cli.settings import build
@@ -32,7 +32,6 @@ from store.schema import Batch
 from store.tables import Store, StoreError
 
 FOLLOWED = "bluesky-stream"  # the only source that can be read without an end
-_WORST = (CONFIGURATION, TRY_LATER, FAILED, FINE)  # one exit code for all, in this order
 
 
 @dataclass
@@ -214,7 +213,7 @@ def collect(
         say_json([facts(outcome) for outcome in outcomes])
     elif any(unit.new or unit.wiped for outcome in outcomes for unit in outcome.units):
         log("Next: aftershock score")
-    raise typer.Exit(min((one.code for one in outcomes), key=_WORST.index, default=FINE))
+    raise typer.Exit(worst(one.code for one in outcomes))
 
 
 def _asked(names: Sequence[str], *, follow: bool) -> Sequence[str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -26,6 +26,7 @@ FINE = 0
 FAILED = 1
 TRY_LATER = 75  # EX_TEMPFAIL: cron may simply run it again
 CONFIGURATION = 78  # EX_CONFIG: a person has to change something
+_WORST = (CONFIGURATION, TRY_LATER, FAILED, FINE)
 
 out = Console(highlight=False, soft_wrap=True)
 err = Console(stderr=True, highlight=False, soft_wrap=True)
@@ -37,6 +38,11 @@ class Stop(Exception):  # noqa: N818 - a command ends with it; it need not be an
     def __init__(self, sentence: str, code: int = FAILED) -> None:
         super().__init__(sentence)
         self.code = code
+
+
+def worst(codes: Iterable[int]) -> int:
+    """One exit code for all: that which most needs a person."""
+    return min(codes, key=_WORST.index, default=FINE)
 
 
 def say(text: str) -> None:

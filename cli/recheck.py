@@ -12,7 +12,7 @@ import typer
 
 import cases.case as case_files
 from cli.collect import Outcome, alone, code_of, facts, guarded
-from cli.console import CONFIGURATION, FAILED, FINE, TRY_LATER, say_json
+from cli.console import CONFIGURATION, FINE, say_json, worst
 from cli.ingest import ingest
 from cli.settings import build
 from cli.times import took
@@ -24,7 +24,6 @@ from store.tables import Store
 
 SOURCES = ("bluesky", "reddit")
 COLLECTOR = "recheck"
-_WORST = (CONFIGURATION, TRY_LATER, FAILED, FINE)
 
 
 def recheck(
@@ -60,7 +59,7 @@ def recheck(
             _report(name, outcomes[-1])
     if as_json:
         say_json([facts(outcome) for outcome in outcomes])
-    raise typer.Exit(min((one.code for one in outcomes), key=_WORST.index, default=FINE))
+    raise typer.Exit(worst(one.code for one in outcomes))
 
 
 def _run(

@@ -175,8 +175,10 @@ class Phrase:
                 found.add(times, len(page.rows) + len(page.bad), len(new.rows))
                 self.items += len(new.rows) + len(page.bad)
                 high = walk.low
-                if more:
+                if more or not found.ordered:
                     walk.see(found)
+                if not found.ordered:
+                    self._forget(walk)
                 self._progress.add_read(walk.shown())
                 # Held back before the one before is given: whoever stops there gets this one too.
                 held, self._pending = self._pending, self._batch(new, again=again)
@@ -192,8 +194,6 @@ class Phrase:
             before = seen
             if not walk.goes_on(found, self._run.deepest):
                 break
-        if not found.ordered:
-            self._progress.forget(without((walk.stretch,), self._before))
         self._progress.add_read(walk.shown())
         self._progress.add_capped(common(joined(walk.capped), (walk.stretch,)))
         if followed:
@@ -202,6 +202,13 @@ class Phrase:
             self._doubt("more than the server shows (capped)", second)
         if walk.doubt:
             self._doubt(walk.doubt, walk.stretch)
+
+    def _forget(self, walk: Walk) -> None:
+        """What this walk took for read because of its order is not, nor in the page held back: a
+        run that is killed leaves the cursor of the last page given."""
+        self._progress.forget(without((walk.stretch,), self._before))
+        if self._pending is not None:
+            self._pending = replace(self._pending, cursor=self._progress.cursor())
 
     def _present(self) -> datetime | None:
         """The end of the window when it is the present: there the newest posts are wanted too."""
@@ -266,15 +273,17 @@ class Phrase:
     def _last(self, status: str, reason: str, *, error: str = "") -> Batch:
         """The last batch: with the page that was held back, if there is one."""
         self.ended = True
-        reading = self._reading(status, reason=reason, error=error)
+        # What a failed row observed counts as failed; a later run claims what was read.
+        claim = self._progress.claim() if status != "failed" else None
+        reading = self._reading(status, reason=reason, error=error, claim=claim)
         held = self._pending or Batch(COLLECTOR, reading)
         self._pending = None
         return replace(held, reading=reading, cursor=self._progress.cursor())
 
-    def _reading(self, status: str, *, reason: str = "", error: str = "") -> Reading:
+    def _reading(
+        self, status: str, *, reason: str = "", error: str = "", claim: Stretch | None = None
+    ) -> Reading:
         ended = status != "running"
-        # What a failed row observed counts as failed; the next run claims what was read.
-        claim = self._claim() if status in ("done", "partial") else None
         return Reading(
             self.text,
             SOURCE,
@@ -289,16 +298,6 @@ class Phrase:
             error=error,
             cases=self._cases,
         )
-
-    def _claim(self) -> Stretch | None:
-        """The time read without a break, by this run and those before, that holds most of what this
-        run has read; None when it read none in full. A failed or killed run's part is claimed so
-        by the next."""
-        now = self._progress.read()
-        new = without(now, self._before)
-        if not new:
-            return None
-        return max(now, key=lambda each: length(common((each,), new)))
 
     def _doubt(self, what: str, stretch: Stretch) -> None:
         start, end = stretch

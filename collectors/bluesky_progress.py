@@ -1,7 +1,8 @@
 """How far a search phrase has been read: the cursor that the ledger keeps for it.
 
 A phrase's cursor says, for each case that asks for it and the query the case had, which stretches
-of time were read in full and at which ages the posts in them were looked at for replies and quotes.
+of time were read in full, which of these a row of the ledger has claimed as observed (a row names
+one stretch only), and at which ages their posts were looked at for replies and quotes.
 It holds times only: the server's own cursors die within a day (bluesky-social/atproto#5211), and a
 post's uri would name its author in the ledger.
 """
@@ -14,9 +15,17 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
 from cases.case import Case
-from collectors.stretches import Stretches, common, common_to_all, joined, without
+from collectors.stretches import (
+    Stretch,
+    Stretches,
+    common,
+    common_to_all,
+    joined,
+    length,
+    without,
+)
 
-READ, CAPPED = "read", "capped"
+READ, CLAIMED, CAPPED = "read", "claimed", "capped"
 # Replies and quotes of a post come for days. Each post is looked at when it is first read and again
 # at these ages; what was read later than that needs the later looks only once.
 LOOKS = (timedelta(0), timedelta(hours=1), timedelta(days=1), timedelta(days=4))
@@ -70,6 +79,21 @@ class Progress:
 
     def add_read(self, stretches: Stretches) -> None:
         self._add(READ, stretches)
+
+    def claim(self) -> Stretch | None:
+        """The time read without a break, by whatever run, that holds most of what no row of the
+        ledger has claimed; None when all is claimed. From now on it counts as claimed.
+
+        One row claims one stretch: what is left over, and what a failed or killed run has read, is
+        for the rows of later runs. A cursor from before claims were kept claims all once more.
+        """
+        read = self.read()
+        unclaimed = without(read, self._common(CLAIMED))
+        if not unclaimed:
+            return None
+        claimed = max(read, key=lambda each: length(common((each,), unclaimed)))
+        self._add(CLAIMED, (claimed,))
+        return claimed
 
     def forget(self, stretches: Stretches) -> None:
         """Nothing is known of these after all."""

@@ -7,7 +7,7 @@ out, words it does not index) this cannot either; docs/bluesky.md says what is m
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from datetime import UTC, datetime, time, timedelta
+from datetime import UTC, datetime, time
 
 from cases.case import Case
 from collectors import Known
@@ -17,6 +17,7 @@ from collectors.bluesky_phrase import COLLECTOR, FOLLOWED, LAG, SOURCE, Phrase, 
 from collectors.bluesky_progress import Progress
 from collectors.errors import CollectorError, UnfitError
 from collectors.settings import Settings
+from collectors.stretches import to_millisecond
 from store.schema import Batch, Reading
 
 __all__ = ["check", "collect", "ready"]
@@ -71,13 +72,8 @@ def window(
         raise UnfitError("--since is not before --until, so there is nothing to read.")
     begun = min(datetime.combine(case.since, time(), UTC) for case in cases)
     start, end = settings.since or begun, min(settings.until or now, now - LAG)
-    start, end = (_whole(moment.astimezone(UTC)) for moment in (start, end))
+    start, end = (to_millisecond(moment.astimezone(UTC)) for moment in (start, end))
     return (start, end) if start < end else None
-
-
-def _whole(moment: datetime) -> datetime:
-    """To the millisecond, which is as fine as the server's times and the cursor's are."""
-    return moment - timedelta(microseconds=moment.microsecond % 1000)
 
 
 def _in_turn(run: Run, readers: Sequence[Phrase], settings: Settings) -> Iterator[Batch]:

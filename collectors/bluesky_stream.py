@@ -14,13 +14,13 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from urllib.parse import urlsplit
 
 from cases.case import Case
 from collectors import Known, bluesky_cursor
-from collectors.bluesky_cursor import GB, Cursor, this_month
+from collectors.bluesky_cursor import GB, Cursor
 from collectors.bluesky_events import Event, Picked, Picker, parse
 from collectors.bluesky_kept import Kept
+from collectors.bluesky_limits import Month, Waits, cap, hosts
 from collectors.bluesky_pending import Pending
 from collectors.bluesky_wire import (
     BusyError,
@@ -30,15 +30,15 @@ from collectors.bluesky_wire import (
     WireError,
     opened,
 )
-from collectors.errors import TryLaterError, UnfitError
+from collectors.errors import TryLaterError
 from collectors.settings import MOST_LOOKBACK, Settings, Step
 from store.schema import Bad, Batch, Reading
 
 NAME, UNIT = "bluesky-stream", "jetstream"
-HOSTS = ("wss://jetstream.us-east.bsky.network", "wss://jetstream.us-west.bsky.network")
 
 REWIND = timedelta(seconds=30)  # two servers witness one event at different moments
 HOLE = timedelta(minutes=5)  # the stream has some 50 posts a second
+SAME = timedelta(seconds=1)  # a server's own event has the time it had before
 
 
 @dataclass(frozen=True)
@@ -112,14 +112,13 @@ class _Run:
     count: _Count = field(default_factory=_Count)
 
     def __post_init__(self) -> None:
-        self.hosts = _hosts(self.settings)
-        self.cap = _cap(self.settings)
+        self.hosts = hosts(self.settings)
+        self.cap = cap(self.settings)
         saved = self.known.cursors(NAME).get(UNIT)
         self.cursor = bluesky_cursor.read(saved)
         # A cursor that nobody can read stands for a stretch that nobody will read.
         self.count.gap = saved is not None and self.cursor is None
-        self.month = this_month()
-        self.before = self.cursor.received(self.month) if self.cursor else 0
+        self.month = Month(self.cursor)
         self.begun = datetime.now(UTC)
         self.lookback = self.begun - min(self.settings.lookback, MOST_LOOKBACK)
         self.by_time = False  # the number in the cursor means nothing any more
@@ -133,12 +132,12 @@ class _Run:
             picker = Picker(self.cases, self._kept())
             yield from self._read(picker)
         except _Stop as stop:
-            yield self._batch(stop.status, stop.reason)
+            yield from self._give(stop.status, stop.reason)
             if stop.error is not None:
                 raise stop.error from None
         except KeyboardInterrupt:
             if self.count.items:
-                yield self._batch("done", f"stopped by hand; {self._summary()}")
+                yield from self._give("done", f"stopped by hand; {self._summary()}")
             raise
 
     def _kept(self) -> Kept:
@@ -148,7 +147,7 @@ class _Run:
 
     def _read(self, picker: Picker) -> Iterator[Batch]:
         """Connect again and again until somebody says stop."""
-        waits = _Waits(self.pace.following if self.settings.follow else self.pace.patience)
+        waits = Waits(self.pace.following if self.settings.follow else self.pace.patience)
         while True:
             items, wait = self.count.items, 0.0
             reasons = []
@@ -180,7 +179,7 @@ class _Run:
             elif reasons:
                 self._wait(waits, wait, reasons)
 
-    def _wait(self, waits: _Waits, asked: float, reasons: Sequence[str]) -> None:
+    def _wait(self, waits: Waits, asked: float, reasons: Sequence[str]) -> None:
         # Nothing came, ever, and nobody asks for patience: then there is no network.
         hopeless = not self.count.items and not asked
         if hopeless or not waits.wait(asked):
@@ -212,12 +211,13 @@ class _Run:
 
     def _portions(self, feed: Feed, picker: Picker) -> Iterator[Batch]:
         """Read one connection until it closes or the reading is over."""
-        seen = 0
+        seen, proven = 0, False
         heard = time.monotonic()
         while True:
             frames = feed.portion(min(1.0, self.pace.idle))
             self.count.bytes += feed.received - seen
             seen = feed.received
+            proven = proven or self._is_ours(feed, frames)
             fresh = self._unseen(feed, frames)
             if fresh:
                 heard = time.monotonic()
@@ -225,17 +225,37 @@ class _Run:
                 self._heed(picked)
                 for one in picked:
                     if self.pending.clashes(one):
-                        yield self._batch("running", "", cut=True)
+                        yield from self._give("running", "", cut=True)
                     self.pending.add(one)
                 self._advance(feed, fresh)
                 notices = sum(one.event.kind in ("info", "error") for one in picked)
                 self.count.items += len(fresh) - notices
                 _end(picked)
             if self._due():
-                yield self._batch("running", "")
+                yield from self._give("running", "")
             self._check_cap()
             self._check_end(heard)
             self._refresh(picker)
+
+    def _is_ours(self, feed: Feed, frames: list[bytes]) -> bool:
+        """Whether the numbers of this connection need no more proof, now that these came.
+
+        The cursor is inclusive: a server that knows its number begins with the very event. One set
+        up anew may have passed the number, and what lies between would be skipped without a word;
+        where it begins later than a pause explains, it is asked by time instead.
+        """
+        number = self._number(feed.host)
+        if number is None or feed.kind != "v2" or self.cursor is None:
+            return True
+        first = _located(frames)
+        if first is None:
+            return False
+        later = _moment(first.us) - _moment(self.cursor.us)
+        known = first.seq == number and abs(later) <= SAME
+        if not known and (later > HOLE or first.seq == number):
+            self.by_time = True
+            raise _AgainError
+        return True
 
     def _unseen(self, feed: Feed, frames: list[bytes]) -> list[bytes]:
         """Without the events up to the cursor, which a server sends once more: it is inclusive."""
@@ -261,7 +281,8 @@ class _Run:
             first.at, last.at, joined=feed.kind == "v2" and self._number(feed.host) is not None
         )
         self.by_time = False
-        self.cursor = Cursor(feed.host, last.seq, last.us, self.month, self._received())
+        received = self.month.received(self.count.bytes)
+        self.cursor = Cursor(feed.host, last.seq, last.us, self.month.name, received)
         now = datetime.now(UTC)
         reach = (now if self.settings.follow else self.begun) - (self.count.observed_from or now)
         share = None
@@ -306,14 +327,8 @@ class _Run:
         lone = self.pace.quiet if self.settings.follow else self.pace.every
         return age >= (self.pace.every if self.pending else lone) and self.count.items > 0
 
-    def _received(self) -> int:
-        """Bytes received in this month, earlier runs included."""
-        if self.month != this_month():
-            self.month, self.before = this_month(), -self.count.bytes
-        return self.before + self.count.bytes
-
     def _check_cap(self) -> None:
-        if self.cap is None or self._received() < self.cap:
+        if self.cap is None or self.month.received(self.count.bytes) < self.cap:
             return
         raise _Stop(
             "capped",
@@ -346,9 +361,15 @@ class _Run:
             picker.kept.load(self.known, self.cases)
             self.fresh = time.monotonic()
 
+    def _give(self, status: str, reason: str, *, cut: bool = False) -> Iterator[Batch]:
+        """A batch, pending until whoever takes it asks for the next: were it emptied before, Ctrl-C
+        in between would leave the cursor behind its posts without them. Twice does no harm."""
+        yield self._batch(status, reason, cut=cut)
+        self.count.wanted += self.pending.size
+        self.pending, self.stored = Pending(), time.monotonic()
+
     def _batch(self, status: str, reason: str, *, cut: bool = False) -> Batch:
         """What is pending; with the cursor unless it is cut off in the middle of a portion."""
-        self.count.wanted += self.pending.size
         reading = Reading(
             UNIT,
             "bluesky",
@@ -362,9 +383,7 @@ class _Run:
             gap=self.count.gap,
         )
         cursor = None if cut or self.cursor is None else str(self.cursor)
-        batch = self.pending.batch(NAME, reading, cursor)
-        self.pending, self.stored = Pending(), time.monotonic()
-        return batch
+        return self.pending.batch(NAME, reading, cursor)
 
     def _summary(self) -> str:
         wanted = self.count.wanted + self.pending.size
@@ -377,54 +396,6 @@ class _Run:
         return told
 
 
-class _Waits:
-    """Waiting twice as long each time, `patience` seconds in all."""
-
-    def __init__(self, patience: float) -> None:
-        self.patience = patience
-        self.start_again()
-
-    def start_again(self) -> None:
-        self.next, self.left = 1.0, self.patience
-
-    def wait(self, asked: float) -> bool:
-        """Wait, at least as long as asked; False when that would be too long."""
-        seconds = max(self.next, asked)
-        if seconds > self.left:
-            return False
-        time.sleep(seconds)
-        self.left -= seconds
-        self.next = min(2 * self.next, 64)
-        return True
-
-
-def _hosts(settings: Settings) -> tuple[str, ...]:
-    named = settings.credentials.get("AFTERSHOCK_JETSTREAM", "")
-    hosts = tuple(host.strip().rstrip("/") for host in named.split(",") if host.strip())
-    for host in hosts:
-        parts = urlsplit(host)
-        if parts.scheme not in ("ws", "wss") or not parts.hostname:
-            raise UnfitError(
-                "AFTERSHOCK_JETSTREAM has to name servers as wss://HOST, parted by commas; it names"
-                f" one that begins with {parts.scheme or 'no scheme'}. Leave it out for Bluesky's"
-                " own servers."
-            )
-    return tuple(host.removesuffix("/xrpc") for host in hosts) or HOSTS
-
-
-def _cap(settings: Settings) -> float | None:
-    given = settings.credentials.get("AFTERSHOCK_JETSTREAM_MONTHLY_GB", "").strip()
-    if not given:
-        return None
-    try:
-        cap = float(given) * GB
-    except ValueError:
-        cap = -1
-    if not cap >= 0:
-        raise UnfitError("AFTERSHOCK_JETSTREAM_MONTHLY_GB has to be a number of gigabytes, as 40.")
-    return cap
-
-
 def _end(picked: Sequence[Picked]) -> None:
     """Raises WireError if the server said that it ends the stream."""
     for one in picked:
@@ -435,14 +406,14 @@ def _end(picked: Sequence[Picked]) -> None:
 
 def _located(frames: Sequence[bytes]) -> Event | None:
     """The first of these events that says where it stands."""
-    for frame in frames:
-        try:
-            event = parse(frame)
-        except ValueError:
-            continue
-        if event.us:
-            return event
-    return None
+    return next((event for event in map(_event, frames) if event and event.us), None)
+
+
+def _event(frame: bytes) -> Event | None:
+    try:
+        return parse(frame)
+    except ValueError:
+        return None
 
 
 def _moment(us: int) -> datetime:

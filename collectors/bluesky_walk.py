@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
-from collectors.stretches import Stretch, Stretches, joined, without
+from collectors.stretches import Stretch, Stretches, joined, to_millisecond, without
 
 # How far above the oldest post seen the next query begins. The first allows for a server that is
 # not exact to the second, the second for a minute with more posts than a query shows.
@@ -56,16 +56,20 @@ class Walk:
         self.halves: tuple[Stretch, ...] = ()  # to be read instead of the whole
         self.doubt = ""  # why nobody can say that all was shown
         self._edge = 0
+        self._from = stretch[1]  # `low` when the query before this one had ended
 
     def shown(self) -> Stretches:
         """What was shown in full so far."""
         return without(joined([(self.low, self.stretch[1])]), joined(self.capped))
 
     def see(self, found: Slice) -> None:
-        """More pages of this query follow: all above its oldest posts has been shown."""
-        if found.ordered and found.tail:
+        """More pages of this query follow: all above its oldest posts has been shown, unless they
+        turned out to be in no order."""
+        if not found.ordered:
+            self.low = self.stretch[1]
+        elif found.tail:
             # Others may stand in the millisecond of the oldest itself.
-            oldest = _whole(max(found.tail)) + timedelta(milliseconds=1)
+            oldest = to_millisecond(max(found.tail)) + timedelta(milliseconds=1)
             self.low = min(self.low, max(self.stretch[0], oldest))
 
     def goes_on(self, found: Slice, deepest: int) -> bool:
@@ -91,7 +95,10 @@ class Walk:
 
     def _next(self, found: Slice) -> bool:
         start, _ = self.stretch
-        if found.new:
+        # Not by new posts: two queries a minute and a second above a crowd can show each other's
+        # last one as new for ever.
+        lower, self._from = self.low < self._from, self.low
+        if lower:
             self._edge = 0
         elif self._edge < len(EDGES):
             self._edge += 1
@@ -113,13 +120,8 @@ class Walk:
         if found.ended and found.hits < UNSORTED_MOST:
             self.low = start
         elif end - start > SHORTEST:
-            middle = _whole(start + (end - start) / 2)
+            middle = to_millisecond(start + (end - start) / 2)
             self.halves = ((start, middle), (middle, end))
         else:
             self.doubt = "the server's answers are in no order of time"
         return False
-
-
-def _whole(moment: datetime) -> datetime:
-    """To the millisecond, which is as fine as the server's times are."""
-    return moment - timedelta(microseconds=moment.microsecond % 1000)

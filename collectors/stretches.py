@@ -62,3 +62,8 @@ def common_to_all(every: Sequence[Stretches]) -> Stretches:
 
 def length(stretches: Stretches) -> timedelta:
     return sum((end - start for start, end in stretches), timedelta())
+
+
+def to_millisecond(moment: datetime) -> datetime:
+    """To the millisecond, which is as fine as servers' times and the cursors' are."""
+    return moment - timedelta(microseconds=moment.microsecond % 1000)

@@ -203,6 +203,16 @@ CLUMPS = st.lists(
 )
 
 
+def test_a_crowd_that_two_queries_show_by_turns_does_not_keep_a_walk_for_ever() -> None:
+    crowd = MAY + timedelta(hours=1)
+    posts = [crowd + timedelta(milliseconds=n) for n in range(100)]
+    around = [crowd + timedelta(minutes=n) for n in range(-10, 11) if n]
+    shelf = Shelf(posts + around, 30, 100)
+    walk = Walk((MAY, MAY + timedelta(hours=2)), None)
+    assert shelf.walk(walk, MAY, 100) < 20
+    assert walk.capped == [(crowd, crowd + timedelta(seconds=1))]
+
+
 @effort(deadline=None)
 @given(CLUMPS, st.integers(25, 60), st.integers(5, 30), st.integers(1, 60))
 def test_what_a_walk_says_it_was_shown_it_was_shown(
@@ -369,6 +379,102 @@ def shelved(views: Sequence[Any]) -> Callable[[Params], Answer]:
         return Answer(body={"posts": [v for v in views if since <= v["indexedAt"] < until]})
 
     return answer
+
+
+def shallow(views: Sequence[Any], depth: int) -> Callable[[Params], Answer]:
+    """A search that gives those of these posts that were asked for, but no more than `depth`."""
+
+    def answer(params: Params) -> Answer:
+        since, until = params["since"][0], params.get("until", ["9"])[0]
+        newest = sorted(views, key=lambda each: each["indexedAt"], reverse=True)
+        return Answer(
+            body={"posts": [v for v in newest if since <= v["indexedAt"] < until][:depth]}
+        )
+
+    return answer
+
+
+def at(moment: datetime, number: int) -> dict[str, Any]:
+    """A post of its own at this time."""
+    when = moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    record = {"$type": "app.bsky.feed.post", "text": "quux policy", "createdAt": when}
+    return view(number, indexedAt=when, record=record)
+
+
+def crowded(crowd: datetime) -> list[dict[str, Any]]:
+    """More posts in one second than `shallow(…, 30)` shows, and some before and after it."""
+    second = [at(crowd + timedelta(milliseconds=n), n) for n in range(100)]
+    around = [at(crowd + timedelta(minutes=n), 200 + n) for n in range(-10, 11) if n]
+    return [*second, *around]
+
+
+def test_what_one_row_cannot_claim_the_row_of_a_later_run_claims(
+    server: Scripted, settings: Settings, case: Callable[..., Case]
+) -> None:
+    crowd, end = MAY + timedelta(hours=8), MAY + timedelta(hours=24)
+    server.plan(SEARCH, shallow(crowded(crowd), 30))
+    kept, asked = Kept(), replace(settings, since=MAY, until=end)
+    rows = [last(collect([case()], kept, asked))["quux policy"] for _ in range(3)]
+    assert "capped" in rows[0].stop_reason
+    newer, older, none = [(row.observed_from, row.observed_to) for row in rows]
+    assert newer[0] is not None
+    assert crowd < newer[0] <= crowd + timedelta(seconds=1)
+    assert newer[1] == end
+    assert older == (MAY, crowd)
+    assert none == (None, None)
+
+
+def test_what_a_failed_run_has_read_is_claimed_by_the_next(
+    server: Scripted, settings: Settings, case: Callable[..., Case]
+) -> None:
+    pages = paged([view(n) for n in range(60, 30, -1)], [view(n) for n in range(30, 0, -1)])
+    server.plan(SEARCH, pages, error(400, "InvalidRequest"))
+    kept, end = Kept(), MAY + timedelta(hours=1)
+    failed = last(collect([case()], kept, replace(settings, since=MAY, until=end)))["quux policy"]
+    assert (failed.status, failed.observed_from) == ("failed", None)
+    # the next reads another time, and less of it than the failed one
+    server.plan(SEARCH, paged([]))
+    other = MAY - timedelta(minutes=10)
+    asked = replace(settings, since=other, until=MAY)
+    reading = last(collect([case()], kept, asked))["quux policy"]
+    assert (reading.observed_from, reading.observed_to) == (
+        MAY + timedelta(minutes=35, milliseconds=1),
+        end,
+    )
+    reading = last(collect([case()], kept, asked))["quux policy"]
+    assert (reading.observed_from, reading.observed_to) == (other, MAY)
+
+
+def test_a_run_killed_after_it_saw_disorder_leaves_nothing_said_to_be_read(
+    server: Scripted, settings: Settings, case: Callable[..., Case]
+) -> None:
+    down = [[view(n) for n in range(top, top - 10, -1)] for top in (59, 49, 39, 29, 19)]
+    down[2].append(view(55))  # on the third page: what the first two were taken for is not so
+    server.plan(SEARCH, paged(*down))
+    asked, read = replace(settings, since=MAY, until=MAY + timedelta(hours=1)), []
+    for batch in bluesky_search.collect([case()], Kept(), asked):  # type: ignore[arg-type]
+        if batch.reading.status == "running":
+            assert batch.cursor is not None
+            read.append(Progress.of([case()], batch.cursor).read())
+    assert len(read) == 4
+    assert read[0] != ()  # given before the third page was asked for
+    assert read[1:] == [(), (), ()]
+
+
+def test_a_cursor_from_before_claims_were_kept_claims_what_it_has_read(
+    server: Scripted, settings: Settings, case: Callable[..., Case]
+) -> None:
+    server.plan(SEARCH, paged([view(1)]))
+    kept, asked = Kept(), replace(settings, since=MAY, until=MAY + timedelta(days=1))
+    collect([case()], kept, asked)
+    old = json.loads(kept.units["quux policy"])
+    for parts in old.values():
+        assert parts.pop("claimed") == parts["read"]
+    kept.units["quux policy"] = json.dumps(old)
+    before = server.times(SEARCH)
+    reading = last(collect([case()], kept, asked))["quux policy"]
+    assert server.times(SEARCH) == before
+    assert (reading.observed_from, reading.observed_to) == (MAY, MAY + timedelta(days=1))
 
 
 def test_short_and_empty_pages_do_not_end_a_search(

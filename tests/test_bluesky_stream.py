@@ -252,6 +252,35 @@ def test_a_number_beyond_the_servers_own_is_asked_for_by_its_time(stream) -> Non
     assert stream.said(uri(ANNE, TWO)) == [(WORDS, "live")]
 
 
+def test_a_server_set_up_anew_whose_numbers_have_passed_ours_is_asked_by_time(stream) -> None:
+    then = micros() - 3000 * SECOND
+    stream.mini.post(ANNE, ONE, WORDS, us=then)
+    stream.collect(lookback=timedelta(hours=1))
+    stream.mini.set_up_anew()
+    stream.mini.post(BEN, TWO, WORDS, us=then + 60 * SECOND)  # has the number of the cursor, or
+    stream.mini.post(CLEO, THREE, WORDS, us=then + 1200 * SECOND)  # a number behind it
+    stream.live()
+    unit = stream.collect()
+    assert stream.said(uri(BEN, TWO), uri(CLEO, THREE)) == [(WORDS, "live")] * 2
+    assert not unit.reading.gap
+
+
+def test_what_a_server_set_up_anew_skipped_is_read_by_time(stream) -> None:
+    then = micros() - 3000 * SECOND
+    for rkey in (ONE, TWO, THREE):
+        stream.mini.post(ANNE, rkey, WORDS, us=then)
+    stream.collect(lookback=timedelta(hours=1))
+    stream.mini.set_up_anew()
+    stream.mini.post(BEN, ONE, WORDS, us=then + 60 * SECOND)
+    stream.mini.post(BEN, TWO, WORDS, us=then + 900 * SECOND)
+    stream.mini.post(BEN, THREE, WORDS, us=then + 1200 * SECOND)
+    stream.live()
+    unit = stream.collect()
+    said = stream.said(uri(BEN, ONE), uri(BEN, TWO), uri(BEN, THREE))
+    assert said == [(WORDS, "live")] * 3
+    assert not unit.reading.gap
+
+
 @pytest.mark.parametrize("refusal", [Refusal(503), Refusal(429, "RateLimitExceeded", 1)])
 def test_a_busy_server_is_waited_for(stream, refusal) -> None:
     stream.mini.refusals = [refusal]
@@ -448,6 +477,19 @@ def test_a_long_drain_stores_in_portions(stream) -> None:
     ends = [bluesky_cursor.read(batch.cursor).seq for batch in batches]
     assert ends == sorted(ends)
     assert ends[-1] == 41
+
+
+def test_a_batch_under_way_when_ctrl_c_comes_is_in_the_last_one_with_the_cursor(stream) -> None:
+    stream.mini.post(ANNE, ONE, WORDS)
+    pace = bluesky_stream.Pace(hits=1, first=2, idle=1)
+    batches = bluesky_stream.collect(stream.cases(), stream.store.known(), stream.settings(), pace)
+    given = next(batches)
+    last = batches.throw(KeyboardInterrupt())
+    assert last.reading.stop_reason.startswith("stopped by hand; 1 events read, 1 of them")
+    assert bluesky_cursor.read(last.cursor).seq == 1
+    assert last.posts["uri"].to_list() == given.posts["uri"].to_list() == [uri(ANNE, ONE)]
+    with pytest.raises(KeyboardInterrupt):
+        next(batches)
 
 
 def test_following_goes_on_until_it_is_stopped_and_stores_what_it_has(stream) -> None:

@@ -71,6 +71,27 @@ def test_an_expired_session_is_renewed_kept_and_used_again(
         assert logins(network) == (before[0], before[1] + turn + 1)
 
 
+def test_a_refresh_token_used_twice_gives_the_same_next_one(
+    network: Network, tmp_path: Path
+) -> None:
+    # So a run killed between renewing and keeping the session does not have to log in again.
+    network.add("olga")
+    asked, kept = settings(network, tmp_path, "olga"), sessions_of(network, tmp_path, "olga")
+    ask(asked)
+    old = aged(kept.read() or "")
+    before, renewed = logins(network), []
+    for _ in range(2):
+        kept.keep(old)
+        ask(asked)
+        renewed.append(token_id((kept.read() or "").split(":::")[3]))
+    assert renewed[0] == renewed[1]
+    assert logins(network) == (before[0], before[1] + 2)
+
+
+def token_id(token: str) -> str:
+    return str(json.loads(base64.urlsafe_b64decode(token.split(".")[1] + "=="))["jti"])
+
+
 def test_a_session_that_was_ended_elsewhere_leads_to_the_password(
     network: Network, tmp_path: Path
 ) -> None:

@@ -73,6 +73,10 @@ class MiniJetstream:
             self._loop.call_soon_threadsafe(self._more.set)
         return event
 
+    def set_up_anew(self, next_seq: int = 1) -> None:
+        """Forget every event and count from this number, as a server installed again does."""
+        self.events, self.seqs, self.next_seq, self.floor = [], [], next_seq, 0
+
     def post(
         self, did: str, rkey: str, text: Any, operation: str = "create", us: int | None = None,
         **record: Any,
