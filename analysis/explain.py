@@ -175,6 +175,6 @@ def _why(rule: str, spelt: list[str], place: int) -> str:
     if rule == "degree":
         return f"degree adverb before{among(near, known.degree != 0)}"
     if rule == "negation":
-        around = [*near, *([place + 1] if place + 1 < len(spelt) else [])]
+        around = [*near, *range(place + 1, min(place + 3, len(spelt)))]
         return f"negation{among(around, known.negates | BEHIND)}"
     return {"own": "in the lexicon", "capitals": "in capitals among other words"}[rule]
