@@ -137,12 +137,13 @@ def summed(total: float, punctuation: float) -> list[str]:
 def _french(read: str) -> Explanation:
     seen = vader.look([read], vader.FRENCH)
     spelt = _as_split(read)
+    plain = [word.strip(string.punctuation.replace("'", "")) for word in spelt]
     words = [Word(_phrase(spelt, seen, int(place))) for place in seen.hits]
     value: Valence = np.zeros(len(words))
     for name, rule in rules_french.RULES.items():
         value = rule(value, seen.near)
         for at, (word, new) in enumerate(zip(words, value.tolist(), strict=True)):
-            word.becomes(new, _why(name, spelt, int(seen.hits[at])))
+            word.becomes(new, _why(name, plain, int(seen.hits[at])))
     feeling = vader.weigh(seen, value, vader.FRENCH)
     felt = [word for word in words if word.valence]
     for word, new in zip(felt, feeling.valence.tolist(), strict=True):
@@ -163,18 +164,17 @@ def _phrase(spelt: list[str], seen: vader.Seen, place: int) -> str:
     return " ".join(spelt[place : place + len(entry.split())])
 
 
-def _why(rule: str, spelt: list[str], place: int) -> str:
+def _why(rule: str, plain: list[str], place: int) -> str:
     """What a rule is called, with the words around that it asks for."""
-    before = [word.strip(string.punctuation.replace("'", "")) for word in spelt]
     known, near = vader.FRENCH.lexicon, range(max(0, place - max(REACH)), place)
 
     def among(places: Iterable[int], table: NDArray[Any]) -> str:
-        found = [before[at] for at in places if table[known.number.get(before[at].lower(), 0)]]
+        found = [plain[at] for at in places if table[known.number.get(plain[at].lower(), 0)]]
         return f" ({', '.join(found)})" if found else ""
 
     if rule == "degree":
         return f"degree adverb before{among(near, known.degree != 0)}"
     if rule == "negation":
-        around = [*near, *([place + 1] if place + 1 < len(spelt) else [])]
+        around = [*near, *range(place + 1, min(place + 3, len(plain)))]
         return f"negation{among(around, known.negates | BEHIND)}"
     return {"own": "in the lexicon", "capitals": "in capitals among other words"}[rule]

@@ -73,8 +73,11 @@ ELISION = re.compile(r"\b([cdjlmnst]|qu|jusqu|lorsqu|puisqu|quoiqu)'(?=\w)", re.
 JOINED = re.compile(r"(?<=[^\W\d_])[-,;…](?=[^\W\d_])")  # "dit-il", "bien,mais"
 REPEATED = re.compile(r"([^\W\d_])\1{2,}")  # "nuuul"; no French word has a letter three times
 LETTERS = {"œ": "oe", "Œ": "OE", "æ": "ae", "Æ": "AE"}  # not taken apart by NFD
-UNACCENTED = str.maketrans(LETTERS | {"«": '"', "»": '"', "…": "..."})
+SIGNS = {"«": '"', "»": '"', "…": "...", "´": "'", "′": "'", "‑": "-"}
+UNACCENTED = str.maketrans(LETTERS | SIGNS)
 ACCENTS = re.compile("[\u0300-\u036f]")
+# "Une honte, jamais vu ça": no negation of what stands before the comma.
+APART = re.compile(r"(?<=\w)(?=[.,;:!?]{1,9}\s+(?:pas|jamais|rien|guere|plus)\b)", re.IGNORECASE)
 
 
 def french(texts: Iterable[str]) -> list[str]:
@@ -91,7 +94,7 @@ def _french(text: str) -> str:
         text = JOINED.sub(" ", text.translate(UNACCENTED))
         text = ACCENTS.sub("", unicodedata.normalize("NFD", text))
     text = ELISION.sub(r"\1' ", JOINED.sub(" ", text))
-    return REPEATED.sub(r"\1", text)
+    return REPEATED.sub(r"\1", APART.sub(" ", text))
 
 
 def _character(found: re.Match[str]) -> str:

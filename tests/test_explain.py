@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import polars as pl
@@ -54,10 +55,24 @@ def test_every_english_rule_that_changed_a_word_is_named() -> None:
 def test_every_french_rule_that_changed_a_word_is_named() -> None:
     found = words("Je n’aime vraiment pas, c'est très NUL mais bon, ras le bol", "fr")
     assert "negation (n', pas)" not in " ".join(found["NUL"].notes)
-    assert "negation (n')" in " ".join(found["aime"].notes)
+    assert "negation (n', pas)" in " ".join(found["aime"].notes)
     for part in ("in the lexicon", "capitals", "degree adverb before", "(tres)", '"mais"'):
         assert part in " | ".join(found["NUL"].notes)
     assert found["ras le bol"].notes == ["in the lexicon: -2.20", 'before or after "mais": -3.30']
+
+
+def test_the_negation_behind_an_adverb_is_named() -> None:
+    assert "negation (pas)" in " ".join(words("j'aime vraiment pas", "fr")["aime"].notes)
+
+
+def test_a_long_french_text_is_explained_in_time_that_grows_with_its_length() -> None:
+    def seconds(times: int) -> float:
+        start = time.process_time()
+        explain("nul bien pas mais " * times, "fr")
+        return time.process_time() - start
+
+    seconds(10)
+    assert seconds(4_000) < 40 * max(seconds(400), 0.005)
 
 
 def test_the_command_explains_without_a_store_and_keeps_nothing(home, aftershock) -> None:

@@ -165,6 +165,9 @@ def _lexicon() -> Lexicon:
 
 
 NAMED = ["que", "qu'", "ne", "n'"]
+SECOND = {"pas", "plus", "jamais", "rien", "aucun", "aucune"}  # of a negation in two parts
 LEXICON = _lexicon()
 NUMBER = LEXICON.number
 BEHIND = np.array([word in TABLES["behind"] for word in LEXICON.words])
+# Phrases that hold the second part of a negation: "ne" before them is its first part.
+NEGATED = np.array([" " in word and not SECOND.isdisjoint(word.split()) for word in LEXICON.words])

@@ -11,12 +11,13 @@ from collections.abc import Callable
 import numpy as np
 
 from analysis.vader import rules
-from analysis.vader.french import BEHIND, NUMBER
+from analysis.vader.french import BEHIND, NEGATED, NUMBER
 from analysis.vader.lexicon import NOWHERE
 from analysis.vader.rules import REACH, Nearby, Valence
 
 QUE = [NUMBER["que"], NUMBER["qu'"]]
 NE = [NUMBER["ne"], NUMBER["n'"]]
+PAS, PLUS = NUMBER["pas"], NUMBER["plus"]
 
 
 def own(_: Valence, near: Nearby) -> Valence:
@@ -41,14 +42,19 @@ def degree(value: Valence, near: Nearby) -> Valence:
 def negation(value: Valence, near: Nearby) -> Valence:
     """A negation up to three words before, or right behind, turns a word around and weakens it.
 
-    However many there are ("ne ... pas" are two words), once. "ne ... que" restricts, no more.
+    However many there are ("ne ... pas" are two words), once: a phrase with one of its own ("pas
+    normal") is what it is, with "ne" and without. "ne ... que" restricts, no more. Behind it an
+    adverb may come first ("j'aime vraiment pas"), and "plus" may belong to the word that follows.
     """
     word, negates = near.word, near.lexicon.negates
-    only = np.isin(word[-1], QUE) | np.isin(word[-2], QUE)
-    negated = np.isin(word[1], np.flatnonzero(BEHIND))
+    only = np.isin(word[-1], QUE) | np.isin(word[-2], QUE) | np.isin(word[1], QUE)
+    after, degree_after = np.isin(word[1], np.flatnonzero(BEHIND)), near.lexicon.degree[word[1]]
+    compares = (word[1] == PLUS) & near.lexicon.in_lexicon[word[2]] & (word[2] != NOWHERE)
+    negated = after & ~compares | (degree_after != 0) & (word[2] == PAS)
     for distance in REACH:
         before = word[-distance]
         negated |= negates[before] & ~(np.isin(before, NE) & only)
+    negated &= ~NEGATED[word[0]]
     return np.where(negated, value * near.lexicon.negation, value)
 
 

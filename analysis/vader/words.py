@@ -97,11 +97,12 @@ def _phrases(lexicon: Lexicon) -> tuple[Flags, dict[int, tuple[Keys, Numbers]]]:
 
 def joined(found: Words, lexicon: Lexicon) -> Words:
     """The first word of each phrase that the lexicon has as one stands for all of it, and the
-    others for nothing. The longest phrase goes first, then the earliest."""
+    others for nothing. The longest phrase goes first, then the earliest. It is in capitals if all
+    of its words are: "C' est top" begins a sentence."""
     begins, tables = _phrases(lexicon)
     if not tables:
         return found
-    number = found.number.copy()
+    number, shouted = found.number.copy(), found.shouted.copy()
     for length, (keys, numbers) in tables.items():
         start = np.flatnonzero(begins[number])
         start = start[start + length <= found.end[np.searchsorted(found.end, start, "right")]]
@@ -115,8 +116,9 @@ def joined(found: Words, lexicon: Lexicon) -> Words:
         start, which = start[apart], which[apart]
         for place in range(1, length):
             number[start + place] = OTHER
+            shouted[start] &= found.shouted[start + place]
         number[start] = which
-    return replace(found, number=number)
+    return replace(found, number=number, shouted=shouted)
 
 
 def _in_capitals(kind: Bytes, start: Places, stop: Places) -> Flags:
