@@ -99,6 +99,28 @@ def test_a_listing_that_is_cut_off_at_its_cap_is_a_gap_and_says_from_where(
     assert set(spans["status"]) == {"capped"}
 
 
+def test_an_empty_listing_claims_no_hour_and_the_next_run_makes_up_for_it(
+    home: Home, store: Store
+) -> None:
+    # What is over 18 comes as an empty list and no error (RedditHarbor#19).
+    mine = case(home.cases)
+    with SimReddit() as sim:
+        how = settings(sim, home.folder)
+        units = collect(store, [mine], how)
+        assert (units[UNIT].reading.status, units[UNIT].reading.gap) == ("partial", True)
+        assert span(store)[0][2:] == (None, None)
+        sim.posts = posts(3)
+        collect(store, [mine], how)
+        shown, sim.posts = sim.posts, []
+        collect(store, [mine], how)
+        sim.posts = [*shown, *fresh(2)]
+        collect(store, [mine], how)
+        assert held(store) == matching(sim.posts)
+    _, (_, _, _, end), (third, gap, *nothing), (fourth, _, start, _) = span(store)
+    assert (third, gap, nothing, fourth) == ("partial", True, [None, None], "done")
+    assert start == end
+
+
 @pytest.mark.long
 def test_more_new_posts_than_reddit_lists_are_a_gap_from_the_last_run_on(
     home: Home, store: Store
@@ -217,12 +239,12 @@ def test_trouble_with_one_subreddit_leaves_the_others_and_ends_with_try_again(
     home: Home, store: Store, slept: list[float]
 ) -> None:
     mine = case(home.cases, subreddits=("Odd", "InventedMusic"))
-    with SimReddit(posts(1, 2)) as sim:
+    with SimReddit([*posts(1, 2), *posts(3, community="odd")]) as sim:
         how = settings(sim, home.folder)
         sim.fault("/r/odd/new", times=3, status=503)
         with pytest.raises(TryLaterError, match="503"):
             collect(store, [mine], how)
-        assert held(store) == truth(*sim.posts)
+        assert held(store) == truth(*sim.posts[:2])
         collect(store, [mine], how)
     rows = ledger(store).filter(unit="r/odd")
     assert rows["status"].to_list() == ["failed", "done"]
