@@ -228,6 +228,7 @@ def read(client: Client, name: str, place: str, thread: Thread) -> None:
                 ids, rest = stub.children[:AT_ONCE], stub.children[AT_ONCE:]
                 if rest:
                     stubs.append(_Stub(max(stub.count - len(ids), len(rest)), rest, stub.parent))
+                    stub = _Stub(len(ids), ids, stub.parent)
                 answer = client.post(
                     "api/morechildren/", link_id=name, children=",".join(ids), sort="confidence"
                 )

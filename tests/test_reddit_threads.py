@@ -148,6 +148,15 @@ def test_a_stub_that_cannot_be_read_leaves_the_rest_and_is_counted(
     assert thread.unread > 0
 
 
+def test_a_stub_that_is_refused_is_counted_once(tmp_path: Path) -> None:
+    link = post(1)
+    with SimReddit([link], grown(link, wide=300)) as sim:
+        sim.fault("morechildren", status=413)
+        thread = seen(sim, tmp_path, link)
+    assert not thread.whole
+    assert 0 < thread.unread <= 1 + 600 - len(names(thread))
+
+
 def test_comments_under_a_matched_submission_are_kept_and_no_others(
     home: Home, store: Store
 ) -> None:
