@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any
 
@@ -249,6 +250,21 @@ def test_trouble_with_one_subreddit_leaves_the_others_and_ends_with_try_again(
     rows = ledger(store).filter(unit="r/odd")
     assert rows["status"].to_list() == ["failed", "done"]
     assert rows["observed_from"].to_list()[1] == datetime(2020, 1, 1, tzinfo=UTC)
+
+
+@pytest.mark.parametrize("after", ["t3_???", "", 7, {"a": 1}])
+def test_an_odd_place_to_go_on_costs_only_its_subreddit(
+    home: Home, store: Store, after: Any
+) -> None:
+    mine = case(home.cases, subreddits=("Odd", "InventedMusic"))
+    with SimReddit(posts(1)) as sim:
+        odd = {"kind": "t3", "data": post(3, community="odd")}
+        body = {"kind": "Listing", "data": {"children": [odd], "after": after}}
+        sim.fault("/r/odd/new", status=200, body=body)
+        with suppress(TryLaterError):
+            collect(store, [mine], settings(sim, home.folder))
+        assert held(store).items() >= truth(*sim.posts).items()
+    assert ledger(store).filter(unit="r/odd")["status"].to_list() == ["failed" if after else "done"]
 
 
 def test_when_everything_fails_the_run_does_not_go_through_it_all(
