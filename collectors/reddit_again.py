@@ -88,12 +88,16 @@ class Asked:
     lost: int = 0  # that were there at the last look, and are left out now
 
 
-def ask(client: Client, rows: Sequence[Due], place: str, *, threads: bool) -> Asked:
+def ask(
+    client: Client, rows: Sequence[Due], place: str, *, threads: bool, misses: bool = False
+) -> Asked:
     """Ask about at most 100 posts. Raises RefusedError or BudgetSpentError.
 
-    Ids that Reddit does not know are left out of its answer, so what is missing is counted, and
-    gone at the second miss. `threads`: the caller reads those that have any, and checks them off
-    then; otherwise a thread that waits to be read is left waiting.
+    Ids that Reddit does not know are left out of its answer. With `misses` that is counted, and
+    gone at the second miss; without, they are as if nobody had asked: only the recheck can tell
+    what is gone from a Reddit that has lost most of what it had. `threads`: the caller reads those
+    that have any, and checks them off then; otherwise a thread that waits to be read is left
+    waiting.
     """
     asked = client.now()
     names = {row["uri"].removeprefix("reddit:"): row for row in rows[:AT_ONCE]}
@@ -115,14 +119,14 @@ def ask(client: Client, rows: Sequence[Due], place: str, *, threads: bool) -> As
             result.checks.append(
                 check(row, asked, likes, replies, next_at=next_at(row, asked, left=left))
             )
-        elif name not in there:
-            misses = (row["misses"] or 0) + 1
-            result.lost += misses == 1
-            if misses >= MISSES:
+        elif misses and name not in there:
+            times = (row["misses"] or 0) + 1
+            result.lost += times == 1
+            if times >= MISSES:
                 found.gone.append(uri)
                 continue
             result.checks.append(
-                check(row, asked, None, None, misses=misses, next_at=asked + MISSED)
+                check(row, asked, None, None, misses=times, next_at=asked + MISSED)
             )
     return result
 

@@ -6,6 +6,7 @@ Paging itself, and when it ends, is the business of the sweeps and searches.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -30,6 +31,7 @@ AT_ONCE = 100  # Reddit gives no more on a page
 # pages are counted and not the posts on them.
 CAP_PAGES = 10
 MOST_PAGES = 30
+PLACE = re.compile(r"t[13]_[0-9a-z]{1,13}")
 SPENT = "the budget of requests is spent; the next run goes on from here"
 
 
@@ -107,8 +109,10 @@ def listing(answer: Any) -> tuple[list[Any], str | None]:
     children = data.get("children") if isinstance(data, Mapping) else None
     if not isinstance(data, Mapping) or not isinstance(children, list):
         raise RefusedError("garbled", "Reddit answers with something that is no list of posts.")
-    after = data.get("after")
-    return children, after if isinstance(after, str) and after else None
+    after = data.get("after") or None
+    if after is not None and not (isinstance(after, str) and PLACE.fullmatch(after)):
+        raise RefusedError("garbled", "Reddit does not say where its list of posts goes on.")
+    return children, after
 
 
 @dataclass

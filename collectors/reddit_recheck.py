@@ -56,7 +56,7 @@ def _batches(client: Client, unit: Unit, known: Known, *, many_gone: bool) -> It
     while due := _due(client, known, started, done):
         for rows in portions(due):
             unit.begin()
-            answer = ask(client, rows, UNIT, threads=False)
+            answer = ask(client, rows, UNIT, threads=False, misses=True)
             unit.end(answer.found)
             done.update(hash(row["uri"]) for row in rows)
             asked += sum(not row["misses"] for row in rows)

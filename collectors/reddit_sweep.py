@@ -55,7 +55,7 @@ class Sweep:
         known = self.places.of(cases)
         newest = [float(one["newest"]) for one in known or () if one.get("newest") is not None]
         self.reached = min((float(one["to"]) for one in known), default=None) if known else None
-        # Below `join` everything was read before; a subreddit that was empty is read to its end.
+        # Below `join` everything was read before.
         self.join = self.target = floor.timestamp()
         if newest and len(newest) == len(cases):
             self.join = max(self.join, min(newest))
@@ -123,6 +123,15 @@ class Sweep:
                     "pages": depth,
                 }
             yield self.unit.batch(found, cursor=self.places.text())
+        if newest is None:
+            # Reddit lists so what it keeps from a key (over 18) or has lost for the moment, too.
+            yield self.unit.batch(
+                found,
+                status="partial",
+                gap=True,
+                stop_reason="Reddit lists not one post there that can be read; nothing is claimed",
+            )
+            return
         self.places.all.pop("cut", None)
         capped = not joined and (depth >= CAP_PAGES or repeats)
         yield self._whole(found, began, newest, capped=capped)
@@ -142,9 +151,9 @@ class Sweep:
             return None
         return cut if isinstance(cut["newest"], (int, float)) else None
 
-    def _whole(self, found: Found, began: float, newest: float | None, *, capped: bool) -> Batch:
+    def _whole(self, found: Found, began: float, newest: float, *, capped: bool) -> Batch:
         before = [self.places.read.get(key(case), {}).get("newest") for case in self.cases]
-        newest = max((one for one in (newest, *before) if one is not None), default=None)
+        newest = max(one for one in (newest, *before) if one is not None)
         self.places.put(self.cases, newest=newest, to=began)
         start = time(self.reached) if self.reached is not None else self.floor
         said: dict[str, Any] = {"status": "done", "stop_reason": "read to where the last run began"}

@@ -16,7 +16,13 @@ import polars as pl
 from collectors.reddit_again import LADDER, Due, ask, check, frame, stepped, unread
 from collectors.reddit_client import BudgetSpentError, Client
 from collectors.reddit_listing import AT_ONCE, SPENT, Found, Unit, listing
-from collectors.reddit_refusals import FAILURES, OF_THE_KEY, PASSING, RefusedError
+from collectors.reddit_refusals import (
+    FAILURES,
+    OF_A_COMMUNITY,
+    OF_THE_KEY,
+    PASSING,
+    RefusedError,
+)
 from collectors.settings import Settings
 from store.schema import Bad, Batch
 
@@ -27,6 +33,9 @@ if TYPE_CHECKING:
 MOST = 500_000  # posts that are due, of which those that are wanted are picked
 RECENT = LADDER[-1] + timedelta(days=2)  # the last step, and two days for runs that fail
 MORE = 8  # further requests for one thread: each brings at most 100 comments
+# Refusals that say nothing about other threads and will be the same in an hour: the thread is tried
+# again at its next step. Without a reason ("forbidden") it may be the key.
+OF_A_THREAD = ("asked", *(kind for kind in OF_A_COMMUNITY if kind != "forbidden"))
 ALL = 2048  # as PRAW asks; Reddit gives what it gives
 
 
@@ -84,12 +93,16 @@ class Threads:
             self.unit.end(asked.found)
             self.done.update(row["uri"] for row in portion)
             yield self.unit.batch(asked.found, checks=frame(asked.checks))
-            for uri in asked.replies:
-                yield from self._thread(wanted[uri], due)
+            likes = {row["uri"]: row["likes"] for row in asked.found.rows}
+            for uri, replies in asked.replies.items():
+                yield from self._thread(wanted[uri], due, (likes[uri], replies))
         status = "partial" if self.broken else "done"
         yield self.unit.batch(status=status, gap=bool(self.unread), stop_reason=self._said())
 
-    def _thread(self, row: Due, due: pl.DataFrame) -> Iterator[Batch]:
+    def _thread(
+        self, row: Due, due: pl.DataFrame, counts: tuple[int | None, int]
+    ) -> Iterator[Batch]:
+        """Batches of one thread; `counts` are the score and the comments of its submission."""
         thread = Thread()
         before = self.client.sent
         self.unit.begin()
@@ -103,9 +116,12 @@ class Threads:
             thread.whole = False
             thread.found.bad.append(Bad(self.unit.name, f"a thread: {error}"))
             # Some trees Reddit never manages to send; one of them must not hold up the others.
-            self.failing += 1
-            alone = error.kind in ("down", "garbled", "missing", "legal", "asked")
-            stop = None if alone and self.failing < FAILURES else error
+            if error.kind in OF_A_THREAD:
+                checks = [check(row, self.client.now(), *counts)]
+            else:
+                self.failing += 1
+                alone = error.kind in ("down", "garbled", "forbidden")
+                stop = None if alone and self.failing < FAILURES else error
         else:
             self.failing = 0
             now = self.client.now()
@@ -212,6 +228,7 @@ def read(client: Client, name: str, place: str, thread: Thread) -> None:
                 ids, rest = stub.children[:AT_ONCE], stub.children[AT_ONCE:]
                 if rest:
                     stubs.append(_Stub(max(stub.count - len(ids), len(rest)), rest, stub.parent))
+                    stub = _Stub(len(ids), ids, stub.parent)
                 answer = client.post(
                     "api/morechildren/", link_id=name, children=",".join(ids), sort="confidence"
                 )

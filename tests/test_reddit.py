@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any
 
@@ -97,6 +98,28 @@ def test_a_listing_that_is_cut_off_at_its_cap_is_a_gap_and_says_from_where(
     assert f"{oldest:%Y-%m-%d %H:%M}" in ledger(store).filter(unit=UNIT)["stop_reason"].item()
     spans = coverage.spans(stored(store, "runs"), case=mine.name, query_hash=mine.query_hash)
     assert set(spans["status"]) == {"capped"}
+
+
+def test_an_empty_listing_claims_no_hour_and_the_next_run_makes_up_for_it(
+    home: Home, store: Store
+) -> None:
+    # What is over 18 comes as an empty list and no error (RedditHarbor#19).
+    mine = case(home.cases)
+    with SimReddit() as sim:
+        how = settings(sim, home.folder)
+        units = collect(store, [mine], how)
+        assert (units[UNIT].reading.status, units[UNIT].reading.gap) == ("partial", True)
+        assert span(store)[0][2:] == (None, None)
+        sim.posts = posts(3)
+        collect(store, [mine], how)
+        shown, sim.posts = sim.posts, []
+        collect(store, [mine], how)
+        sim.posts = [*shown, *fresh(2)]
+        collect(store, [mine], how)
+        assert held(store) == matching(sim.posts)
+    _, (_, _, _, end), (third, gap, *nothing), (fourth, _, start, _) = span(store)
+    assert (third, gap, nothing, fourth) == ("partial", True, [None, None], "done")
+    assert start == end
 
 
 @pytest.mark.long
@@ -217,16 +240,31 @@ def test_trouble_with_one_subreddit_leaves_the_others_and_ends_with_try_again(
     home: Home, store: Store, slept: list[float]
 ) -> None:
     mine = case(home.cases, subreddits=("Odd", "InventedMusic"))
-    with SimReddit(posts(1, 2)) as sim:
+    with SimReddit([*posts(1, 2), *posts(3, community="odd")]) as sim:
         how = settings(sim, home.folder)
         sim.fault("/r/odd/new", times=3, status=503)
         with pytest.raises(TryLaterError, match="503"):
             collect(store, [mine], how)
-        assert held(store) == truth(*sim.posts)
+        assert held(store) == truth(*sim.posts[:2])
         collect(store, [mine], how)
     rows = ledger(store).filter(unit="r/odd")
     assert rows["status"].to_list() == ["failed", "done"]
     assert rows["observed_from"].to_list()[1] == datetime(2020, 1, 1, tzinfo=UTC)
+
+
+@pytest.mark.parametrize("after", ["t3_???", "", 7, {"a": 1}])
+def test_an_odd_place_to_go_on_costs_only_its_subreddit(
+    home: Home, store: Store, after: Any
+) -> None:
+    mine = case(home.cases, subreddits=("Odd", "InventedMusic"))
+    with SimReddit(posts(1)) as sim:
+        odd = {"kind": "t3", "data": post(3, community="odd")}
+        body = {"kind": "Listing", "data": {"children": [odd], "after": after}}
+        sim.fault("/r/odd/new", status=200, body=body)
+        with suppress(TryLaterError):
+            collect(store, [mine], settings(sim, home.folder))
+        assert held(store).items() >= truth(*sim.posts).items()
+    assert ledger(store).filter(unit="r/odd")["status"].to_list() == ["failed" if after else "done"]
 
 
 def test_when_everything_fails_the_run_does_not_go_through_it_all(

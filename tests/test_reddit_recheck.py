@@ -92,6 +92,27 @@ def test_when_most_of_it_is_left_out_at_once_nothing_is_wiped(
         assert held(store) == truth(*sim.posts)
 
 
+def test_what_the_collector_is_not_shown_is_left_to_the_recheck_that_knows_a_fault(
+    home: Home, store: Store, passes: Passing
+) -> None:
+    mine = case(home.cases)
+    with SimReddit(links(30)) as sim:
+        for n, one in enumerate(sim.posts):
+            one["created_utc"] = time.time() - 3600 + n
+        how = settings(sim, home.folder)
+        collect(store, [mine], how)
+        shown = list(sim.posts)
+        sim.purge(*sim.posts[:20])
+        passes(24 * MISSED)  # past a step of the ladder, so the collector asks too
+        sim.log.clear()
+        collect(store, [mine], how)
+        assert sim.asked("/api/info") >= 1
+        passes(MISSED)
+        with pytest.raises(CollectorError, match="--many-gone"):
+            recheck(store, [mine], how)
+        assert held(store) == truth(*shown)
+
+
 def test_an_edit_changes_the_words_and_is_scored_again(
     home: Home, store: Store, aftershock: Any, passes: Passing
 ) -> None:

@@ -148,6 +148,15 @@ def test_a_stub_that_cannot_be_read_leaves_the_rest_and_is_counted(
     assert thread.unread > 0
 
 
+def test_a_stub_that_is_refused_is_counted_once(tmp_path: Path) -> None:
+    link = post(1)
+    with SimReddit([link], grown(link, wide=300)) as sim:
+        sim.fault("morechildren", status=413)
+        thread = seen(sim, tmp_path, link)
+    assert not thread.whole
+    assert 0 < thread.unread <= 1 + 600 - len(names(thread))
+
+
 def test_comments_under_a_matched_submission_are_kept_and_no_others(
     home: Home, store: Store
 ) -> None:
@@ -233,6 +242,26 @@ def test_a_thread_that_reddit_never_manages_to_send_holds_up_no_other(
         collect(store, [mine], how)
         assert held(store) == truth(*links, *comments)
         assert sim.asked("/comments/") == 1
+
+
+@pytest.mark.parametrize(("status", "reason"), [(403, "private"), (404, "banned"), (413, None)])
+def test_threads_that_are_refused_for_themselves_hold_up_no_other(
+    home: Home, store: Store, slept: list[float], status: int, reason: str | None
+) -> None:
+    mine = case(home.cases)
+    links = [post(n, num_comments=1, created=time.time() - 3600 + n) for n in range(5)]
+    comments = [comment(n, links[n]) for n in range(5)]
+    with SimReddit(links, comments) as sim:
+        how = settings(sim, home.folder)
+        for link in links[:4]:
+            sim.fault(f"/comments/{link['id']}", status=status, body={"reason": reason})
+        units = collect(store, [mine], how)
+        assert held(store) == truth(*links, comments[4])
+        assert units[UNIT].reading.status == "partial"
+        assert "4 threads came damaged, or not at all" in units[UNIT].reading.stop_reason
+        sim.log.clear()
+        collect(store, [mine], how)
+        assert sim.asked("/comments/") == 0  # until the next step
 
 
 def test_a_thread_is_read_again_at_each_step_of_the_ladder(
