@@ -167,8 +167,11 @@ def records(draw: st.DrawFn) -> dict[str, Any]:
         some |= {"id": name, "body": draw(TEXTS), "parent_id": f"t3_{draw(NAMES)}"}
         some |= {"link_id": draw(NAMES.map("t3_{}".format) | NAMES)} if draw(st.booleans()) else {}
     elif form == "flat":
-        some |= {"id": name, "kind": draw(st.sampled_from(["t1", "t3"])), "text": draw(TEXTS)}
-        some |= {"link_id": f"t3_{draw(NAMES)}"} if draw(st.booleans()) else {"title": draw(TEXTS)}
+        # A submission has a title, also in this shape: without one it would be read with comments.
+        kind = draw(st.sampled_from(["t1", "t3"]))
+        some |= {"id": name, "kind": kind, "text": draw(TEXTS)}
+        some |= {"link_id": f"t3_{draw(NAMES)}"} if draw(st.booleans()) else {}
+        some |= {"title": draw(TEXTS)} if kind == "t3" or draw(st.booleans()) else {}
     else:
         return own_post(1, text=draw(TEXTS), quoted=draw(st.none() | st.just(own_post(2)["uri"])))
     keys = draw(st.permutations(sorted({**some, **extra})))
