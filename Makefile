@@ -7,11 +7,11 @@ PORT ?= 8501
 export PYTHONUTF8 := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test test-long test-browser lint bench demo collect score export dashboard schedule lock clean
+.PHONY: help setup run test test-long test-browser test-bluesky testbed-bluesky lint bench demo collect score export dashboard schedule lock clean
 
 help: ## print this list
 	@echo "usage: make TARGET"
-	@sed -n 's/^\([a-z][a-z-]*\):.*## /  \1|/p' $(MAKEFILE_LIST) | awk -F'|' '{printf "%-14s %s\n", $$1, $$2}'
+	@sed -n 's/^\([a-z][a-z-]*\):.*## /  \1|/p' $(MAKEFILE_LIST) | awk -F'|' '{printf "%-16s %s\n", $$1, $$2}'
 
 setup: .venv/ready ## create .venv and install everything into it (idempotent)
 
@@ -28,7 +28,7 @@ run: setup ## collect, score and open the dashboard on http://127.0.0.1:8501 (th
 	@$(BIN)/aftershock run --port $(PORT)
 
 test: setup ## run the tests (no network but loopback)
-	@$(BIN)/pytest -n auto --dist worksteal -q -m 'not browser and not long'
+	@$(BIN)/pytest -n auto --dist worksteal -q -m 'not browser and not long and not bluesky'
 
 test-long: setup ## run the long tests of the store: kills and races by the hundred (some minutes)
 	@$(BIN)/pytest -n auto --dist worksteal -q -m long
@@ -38,6 +38,14 @@ test-browser: setup ## run the browser tests (needs chromium)
 	@command -v chromium >/dev/null || command -v chromium-browser >/dev/null || { echo "The browser tests need chromium. On Debian and Ubuntu: apt install chromium, then run make again." >&2; exit 1; }
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-browser.txt
 	@$(BIN)/pytest -q -m browser tests/browser
+
+test-bluesky: setup testbed-bluesky ## run the tests against real Bluesky servers on this machine
+	@$(BIN)/pytest -q -m bluesky tests/bluesky
+
+testbed-bluesky: tests/testbeds/bluesky/node_modules/.ready ## install those servers (some minutes, 700 MB; npm, g++, postgresql)
+
+tests/testbeds/bluesky/node_modules/.ready: tests/testbeds/bluesky/package-lock.json tests/testbeds/bluesky/install.sh
+	@sh tests/testbeds/bluesky/install.sh
 
 lint: setup ## check style, types and the direction of imports
 	@$(BIN)/ruff check .

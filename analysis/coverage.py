@@ -5,11 +5,13 @@ Knows only what the runs say of themselves; it never infers from an hour without
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from datetime import datetime, timedelta
 from decimal import ROUND_FLOOR, Decimal
 
 import polars as pl
+
+from cases.case import Case
 
 TIME = pl.Datetime("us", "UTC")
 LIVE = timedelta(hours=48)
@@ -17,6 +19,9 @@ READ = ("done", "partial")  # what such a run gives as observed was read to the 
 # Collectors whose units are files. A file was read whole, but nobody knows of what it is a part:
 # its first and last post bound what it may hold, and never prove that a platform was watched.
 FILES = ("archive",)
+# Collectors that read without a break, and say of a time that they read it only when it is stored:
+# it stays read whatever ended the run, a kill or a cap, and while the run still goes on.
+UNBROKEN = ("bluesky-stream",)
 MOST_BAD = 0.01  # of a file's records; with more, its time is no better than unread
 
 SPANS = pl.Schema(
@@ -35,24 +40,41 @@ GAPS = pl.Schema([*STRETCH.items(), ("reason", pl.String())])
 _HOUR_US = 3_600_000_000
 
 
-def spans(runs: pl.DataFrame, *, case: str, query_hash: str) -> pl.DataFrame:
+def asked(case: Case) -> dict[str, Collection[str]]:
+    """The units that a collector has to read for this case before an hour of its source is read.
+
+    Those of Bluesky's search: a run whose budget or network ended before it came to a phrase may
+    leave no row of that phrase, and what the others read is then not all that is asked for.
+    """
+    return {"bluesky-search": case.bluesky_search}
+
+
+def spans(
+    runs: pl.DataFrame,
+    *,
+    case: str,
+    query_hash: str,
+    asked: Mapping[str, Collection[str]] | None = None,
+) -> pl.DataFrame:
     """Hours of each source and collector by what became of them, merged into half-open spans.
 
     In: rows of the runs table. Only runs of this case and query count, and of these only done,
-    partial, capped and failed ones that say what they observed. Out: SPANS; start and end on whole
-    hours (UTC), status covered, file, capped or failed.
+    partial, capped and failed ones (of the stream all) that say what they observed. Out: SPANS;
+    start and end on whole hours (UTC), status covered, file, capped or failed.
 
     An hour is covered when it was read in full by done or partial runs, joined end to end, of every
-    unit (phrase, subreddit) the collector has asked for under this query. An hour between the first
-    and the last post of a file that was read to its end is `file`: what the file holds of it is
-    there, which may be little. A damaged file, or one with more than 1 % unreadable records, counts
-    as failed, since its posts need not be in order of time. An hour that a capped or failed run
-    touches and that no other run of its unit read is capped or failed. `live`: read by runs started
-    within 48 hours of it; a file never is.
+    unit (phrase, subreddit) the collector has asked for under this query, and of every one that
+    `asked` names for that collector. What the stream says it read was read however its run ended.
+    An hour between the first and the last post of a file that was read to its end is `file`: what
+    the file holds of it is there, which may be little. A damaged file, or one with more than 1 %
+    unreadable records, counts as failed, since its posts need not be in order of time. An hour that
+    a capped or failed run touches and that no other run of its unit read is capped or failed.
+    `live`: read by runs started within 48 hours of it; a file never is.
     """
+    unbroken = pl.col("collector").is_in(UNBROKEN)
     pieces = (
         runs.filter(
-            pl.col("status").is_in([*READ, "capped", "failed"]),
+            pl.col("status").is_in([*READ, "capped", "failed"]) | unbroken,
             pl.col("observed_from") < pl.col("observed_to"),
             pl.col("cases")
             .list.eval(
@@ -65,8 +87,8 @@ def spans(runs: pl.DataFrame, *, case: str, query_hash: str) -> pl.DataFrame:
             "source",
             "collector",
             "unit",
-            "status",
             "started_at",
+            status=pl.when(unbroken).then(pl.lit("partial")).otherwise("status"),
             unreadable=pl.col("bad").fill_null(0) > MOST_BAD * pl.col("items").fill_null(0),
             start="observed_from",
             end="observed_to",
@@ -81,7 +103,7 @@ def spans(runs: pl.DataFrame, *, case: str, query_hash: str) -> pl.DataFrame:
     )
     pieces = pl.concat([pieces.filter(~filed), files.filter(pl.col("status") == "failed")])
     group = ["source", "collector"]
-    units = pieces.group_by(group).agg(units=pl.col("unit").n_unique())
+    units = _units(pieces, asked or {})
     read = pieces.filter(pl.col("status").is_in(READ))
     late = pl.max_horizontal("start", pl.col("started_at") - LIVE)
     covered = _read_by_all(read, units)
@@ -136,7 +158,7 @@ def gaps(spans: pl.DataFrame, *, since: datetime, until: datetime) -> pl.DataFra
         .join(stopped, on=["source", "hour"], how="left")
         .with_columns(pl.col("reason").fill_null("not collected"))
     )
-    return _cut(_stretches(missing, ["source", "reason"]), since, until).select(GAPS.names())
+    return cut(_stretches(missing, ["source", "reason"]), since, until).select(GAPS.names())
 
 
 def coverage(
@@ -155,7 +177,7 @@ def coverage(
     mine = spans.filter(pl.col("source").is_in(list(wanted)))
     if not mine.is_empty() and (mine["status"] == "file").all():
         return None
-    read = _cut(_stretches(_hours_of(spans, "covered"), ["source"]), since, until).filter(
+    read = cut(_stretches(_hours_of(spans, "covered"), ["source"]), since, until).filter(
         pl.col("source").is_in(list(wanted))
     )
     total = read.select((pl.col("end") - pl.col("start")).sum()).item()
@@ -169,7 +191,7 @@ def afterwards(spans: pl.DataFrame, *, since: datetime, until: datetime) -> pl.D
     """
     live = _hours_of(spans.filter("live"), "covered")
     late = _hours_of(spans, "covered", "file").join(live, on=["source", "hour"], how="anti")
-    return _cut(_stretches(late, ["source"]), since, until).select(STRETCH.names())
+    return cut(_stretches(late, ["source"]), since, until).select(STRETCH.names())
 
 
 def by_bucket(
@@ -202,6 +224,26 @@ def percent(x: float | None) -> str:
         return "100 %"
     # through the shortest decimal that means x: 0.29 * 100 in binary is a hair below 29
     return f"{(Decimal(repr(x)) * 100).quantize(Decimal('0.1'), rounding=ROUND_FLOOR)} %"
+
+
+def _units(pieces: pl.DataFrame, asked: Mapping[str, Collection[str]]) -> pl.DataFrame:
+    """source, collector, units: how many units have to be read."""
+    group = ["source", "collector"]
+    named = pl.DataFrame(
+        [(name, unit) for name, units in asked.items() for unit in units],
+        schema={"collector": pl.String(), "unit": pl.String()},
+        orient="row",
+    )
+    return (
+        pl.concat(
+            [
+                pieces.select(*group, "unit"),
+                pieces.select(group).unique().join(named, on="collector").select(*group, "unit"),
+            ]
+        )
+        .group_by(group)
+        .agg(units=pl.col("unit").n_unique())
+    )
 
 
 def _read_by_all(read: pl.DataFrame, units: pl.DataFrame) -> pl.DataFrame:
@@ -264,7 +306,8 @@ def _stretches(hours: pl.DataFrame, by: list[str]) -> pl.DataFrame:
     )
 
 
-def _cut(stretches: pl.DataFrame, since: datetime, until: datetime) -> pl.DataFrame:
+def cut(stretches: pl.DataFrame, since: datetime, until: datetime) -> pl.DataFrame:
+    """Spans or stretches (source, start, end) as far as they lie in [since, until)."""
     return (
         stretches.with_columns(
             start=pl.max_horizontal("start", pl.lit(since, dtype=TIME)),

@@ -11,7 +11,13 @@ from datetime import UTC, datetime
 
 import polars as pl
 
-from analysis import language, vader
+from analysis import language, spelling, vader
+
+# The tone of every chart is that of the normalised text; the raw one, of the text as it stands, is
+# kept beside it to compare with what others get from the package.
+RAW = vader.SCORER
+SCORER = f"vader_norm-{spelling.VERSION}"
+SCORERS = (SCORER, RAW)
 
 SCORED_LANGUAGE = "en"
 NEGATIVE = -0.05  # at or below; Hutto's thresholds, in the package's README
@@ -45,19 +51,19 @@ SCHEMA = pl.Schema(
 
 
 def score(posts: pl.DataFrame, *, markers: Collection[str]) -> pl.DataFrame:
-    """One row of the scores table for each post, in order, so that the work list ends.
+    """Rows of the scores table: for each of SCORERS one for each post, in order, so that the work
+    list ends.
 
     In: post, day, author, text, langs (declared), text_hash. `markers` are author keys that are
     never scored (AutoModerator). Out: the columns of SCHEMA, case empty; numbers only where status
     is `scored`. The first that holds decides: `marker` (such an author, no text, or nothing but a
-    deletion marker), `language` (not English; `und` counts as not English), `too_long`, `scored`.
+    deletion marker), `language` (not English; `und` counts as not English), `scored`.
     """
     text = pl.col("text")
     gone = text.is_null() | text.str.contains(DELETION)
     looked = posts.with_columns(text=pl.when(~gone).then(text))
     looked = looked.with_columns(
-        lang=language.detect(looked["text"], looked["langs"]),
-        long=vader.too_long(looked["text"]),
+        lang=language.detect(looked["text"], looked["langs"])
     ).with_columns(
         status=pl.when(
             text.is_null() | pl.col("author").is_in(list(markers)).fill_null(value=False)
@@ -65,17 +71,15 @@ def score(posts: pl.DataFrame, *, markers: Collection[str]) -> pl.DataFrame:
         .then(pl.lit("marker"))
         .when(pl.col("lang") != SCORED_LANGUAGE)
         .then(pl.lit("language"))
-        .when("long")
-        .then(pl.lit("too_long"))
         .otherwise(pl.lit("scored"))
     )
     # Only what is scored is given to the scorer: a null text gets nulls.
-    numbers = vader.score(
-        looked.select(pl.when(pl.col("status") == "scored").then(text)).to_series()
-    )
-    known = looked.with_columns(numbers).with_columns(
+    scored = looked.select(pl.when(pl.col("status") == "scored").then(text)).to_series()
+    known = pl.concat(
+        looked.with_columns(vader.score(read), scorer=pl.lit(scorer))
+        for scorer, read in ((SCORER, spelling.normalise(scored)), (RAW, scored))
+    ).with_columns(
         case=pl.lit(""),
-        scorer=pl.lit(vader.SCORER),
         python=pl.lit(f"{sys.version_info.major}.{sys.version_info.minor}"),
         input_hash="text_hash",
         scored_at=pl.lit(datetime.now(UTC)),

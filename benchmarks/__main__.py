@@ -2,7 +2,8 @@
 
 Absolute figures depend on the machine; the ratios hold when its speed drifts. BENCH_ROWS sets the
 number of generated posts (1,000,000 without it). BENCH_LARGE=1 measures the store at many sizes
-instead (`large.py`). BENCH_ONLY=dumps measures the import of Reddit dumps only (`dumps.py`).
+instead (`large.py`). One part alone: `python -m benchmarks.tone`, BENCH_STREAM=1 (Bluesky's
+stream), BENCH_ONLY=dumps (the import of Reddit dumps).
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from pathlib import Path
 
 import polars as pl
 
-from benchmarks import dumps, generate, large
+from benchmarks import dumps, generate, large, reddit, stream, tone
 from benchmarks.measure import Measured, measured, table
 
 ROWS = int(os.environ.get("BENCH_ROWS", "1_000_000"))
@@ -27,6 +28,9 @@ def main() -> None:
     """Generate posts, take them through import, score and cells, and print the ratios."""
     if os.environ.get("BENCH_LARGE") == "1":
         large.main()
+        return
+    if os.environ.get("BENCH_STREAM") == "1":
+        stream.main()
         return
     if os.environ.get("BENCH_ONLY") == "dumps":
         print("\n".join(dumps.main()))
@@ -45,13 +49,15 @@ def main() -> None:
         file = place / "posts.ndjson"
         generate.posts(file, ROWS)
         print(table([*pipeline(file), *dashboard()]))
+    tone.main()
+    reddit.main()
     print("\n".join(dumps.main()))
 
 
 def pipeline(file: Path) -> list[Measured]:
     """Import, score and cells, each beside the plainest way to do the same with its library."""
     from analysis import series  # noqa: PLC0415 - after the environment is set
-    from analysis.vader import SCORER  # noqa: PLC0415
+    from analysis.tone import SCORER  # noqa: PLC0415
     from cases.case import get  # noqa: PLC0415
     from cli.ingest import ingest  # noqa: PLC0415
     from cli.score import score_store  # noqa: PLC0415

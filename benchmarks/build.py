@@ -107,7 +107,7 @@ def score(store: Store, rows: pl.DataFrame) -> None:
 
 def scored(posts: pl.DataFrame) -> pl.DataFrame:
     """SCORES of shaped posts: a tone for English, none for what the scorer does not know."""
-    from analysis.vader import SCORER  # noqa: PLC0415
+    from analysis.tone import SCORER  # noqa: PLC0415
 
     known = pl.col("lang") == "en"
     given = (

@@ -44,6 +44,8 @@ def match(
     did not keep counts as unknown; nothing of it is left to tell. Of several copies of a post the
     one collected last counts, as in the store.
     """
+    if posts.is_empty():  # many batches of a live collector only say how far it got
+        return pl.DataFrame(schema=MATCH)
     posts = (
         posts.filter(pl.col("uri").is_not_null())
         .select(_NEEDED)

@@ -76,15 +76,19 @@ def transfer(what: str) -> Iterator[Callable[[int, int], None]]:
 class Rate(ProgressColumn):
     """Rows a second, once there is something to divide."""
 
+    def __init__(self, what: str) -> None:
+        super().__init__()
+        self._what = what
+
     def render(self, task: Task) -> Text:
         """Rows so far and rows/s over the time the task has run."""
         rows = int(task.fields.get("rows", task.completed))
         elapsed = task.elapsed or 0
-        rate = f"{rows / elapsed:,.0f} rows/s" if elapsed > 0 and rows else "- rows/s"
-        return Text(f"{rows:,} rows, {rate}")
+        rate = f"{rows / elapsed:,.0f}" if elapsed > 0 and rows else "-"
+        return Text(f"{rows:,} {self._what}, {rate} {self._what}/s")
 
 
-def progress(*, counted: bool = False) -> Progress:
+def progress(*, counted: bool = False, what: str = "rows") -> Progress:
     """A progress bar on standard error with rows/s and time left; silent when not a terminal.
 
     `counted` shows n of N instead of a share, for work whose total is rows.
@@ -94,7 +98,7 @@ def progress(*, counted: bool = False) -> Progress:
         columns.append(MofNCompleteColumn())
     return Progress(
         *columns,
-        Rate(),
+        Rate(what),
         TimeRemainingColumn(),
         console=err,
         transient=True,

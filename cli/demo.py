@@ -10,7 +10,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 import cases.case as case_files
-from analysis.vader import SCORER
+from analysis.tone import SCORER
 from cases.case import Case
 from cli.console import say
 from cli.ingest import ingest

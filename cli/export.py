@@ -17,10 +17,11 @@ import cases.case as case_files
 from analysis import coverage
 from analysis.series import COLUMNS, INTERVAL_NOTE, cells_of, compact
 from analysis.table import STEPS, series_table
-from analysis.vader import SCORER
+from analysis.tone import RAW, SCORER
 from cases.case import Case
 from cli.console import CONFIGURATION, Stop, say, say_json, warn
 from cli.demo import open_demo
+from cli.times import instant
 from store import export as files
 from store.tables import Store
 
@@ -62,24 +63,6 @@ Json = Annotated[bool, typer.Option("--json", help="Say what was written as JSON
 Demo = Annotated[bool, typer.Option("--demo", help="From the demo's invented posts.")]
 
 
-def instant(text: str | None, name: str) -> datetime | None:
-    """A date or ISO time as a UTC instant. Stop with what was expected when it is neither."""
-    if text is None:
-        return None
-    try:
-        value = datetime.fromisoformat(text)
-    except ValueError:
-        raise Stop(
-            f"{name} {text}: expected a day such as 2025-05-01 or a time such as "
-            "2025-05-01T12:00Z.",
-            CONFIGURATION,
-        ) from None
-    try:
-        return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
-    except OverflowError:
-        raise Stop(f"{name} {text}: no such time in UTC.", CONFIGURATION) from None
-
-
 @app.command()
 def posts(
     case: CaseName,
@@ -100,6 +83,7 @@ def posts(
     window = _window(since, until)
     sources = [item.value for item in source] if source else None
     manifest = _manifest(store, chosen, "posts", window, sources, lang, share=share)
+    manifest["raw_scorer"] = RAW
     write = partial(
         files.write_posts,
         store,
@@ -108,6 +92,7 @@ def posts(
         case=chosen.name,
         query_hash=chosen.query_hash,
         scorer=SCORER,
+        raw=RAW,
         sources=sources,
         langs=lang,
         share=share,
@@ -152,7 +137,9 @@ def series(
         )
     )
     runs = store.read(lambda: store.scan("runs"))
-    spans = coverage.spans(runs, case=chosen.name, query_hash=chosen.query_hash)
+    spans = coverage.spans(
+        runs, case=chosen.name, query_hash=chosen.query_hash, asked=coverage.asked(chosen)
+    )
     frame = series_table(
         cells,
         spans,
@@ -217,7 +204,9 @@ def _manifest(
     share: bool,
 ) -> dict[str, Any]:
     runs = store.read(lambda: store.scan("runs"))
-    spans = coverage.spans(runs, case=case.name, query_hash=case.query_hash)
+    spans = coverage.spans(
+        runs, case=case.name, query_hash=case.query_hash, asked=coverage.asked(case)
+    )
     matches = store.read(
         lambda: (
             store.scan("matches")

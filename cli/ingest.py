@@ -7,44 +7,23 @@ something that was not stored.
 
 from __future__ import annotations
 
-import socket
 import uuid
-from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
-from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from datetime import UTC, datetime
-from importlib.metadata import version
-from typing import Any
 
 import polars as pl
 
 from cases.case import Case
 from cases.match import match
 from cli.console import warn
-from store.schema import Bad, Batch, Reading
-from store.tables import Store, StoreBusy, StoreError, Written
+from cli.ledger import Ledger, Unit
+from store.schema import Batch, Reading
+from store.tables import Store, StoreError, Written
+
+__all__ = ["BAD_SHOWN", "Unit", "ingest"]
 
 BAD_SHOWN = 20
-
-
-@dataclass
-class Unit:
-    """What came of one unit of a source: a file, a phrase, a subreddit."""
-
-    run_id: str
-    collector: str
-    started_at: datetime
-    cursor_before: str | None
-    reading: Reading
-    cursor: str | None = None
-    kept: int = 0
-    new: int = 0
-    gone: int = 0  # records that the source marks as deleted, and kept ones of deleted accounts
-    wiped: int = 0  # of those, kept before
-    bad: int = 0
-    bad_shown: list[Bad] = field(default_factory=list)
-    by_case: Counter[str] = field(default_factory=Counter)
 
 
 def ingest(
@@ -53,6 +32,7 @@ def ingest(
     batches: Iterable[Batch],
     *,
     ledger: bool = True,
+    begun: Callable[[Unit], object] | None = None,
     write: Callable[[Batch, pl.DataFrame], Written] | None = None,
 ) -> list[Unit]:
     """Store every batch and return what came of each unit, in the order they were first seen.
@@ -60,10 +40,12 @@ def ingest(
     Every post is matched with all `cases`, whichever of them its unit was read for; the ledger
     names those of `Reading.cases`, or all.
 
-    A unit's ledger row is written when the unit begins (status running), whenever it reaches a new
-    cursor, and when it ends. When the collector or the store raises, the rows of the units under
-    way become `failed` with the sentence of the error, and the error goes on. Without `ledger`
-    nothing is said there: the demo has a ledger of its own. `write` takes the place of the store's.
+    A unit's ledger row is noted when the unit begins (status running), whenever it reaches a new
+    cursor, and when it ends, and written within seconds of that (`ledger.py`). When the collector
+    or the store raises, the rows of the units under way become `failed` with the sentence of the
+    error, and the error goes on. Without `ledger` nothing is said there: the demo has a ledger of
+    its own. `begun` is called with each unit when it begins, for whoever has to report on it even
+    if the collector raises. `write` takes the place of the store's.
     """
     units: dict[tuple[str, str, str], Unit] = {}
     cursors = _Cursors(store)
@@ -71,25 +53,10 @@ def ingest(
     def matched(case: Case, uris: Sequence[str]) -> set[str]:
         return store.known().matched(case.name, case.query_hash, uris)
 
-    def log(unit: Unit, *, failed: str = "") -> None:
-        if ledger:
-            store.log_run(_row(unit, cases, failed=failed))
-
-    def failed(error: BaseException) -> None:
-        rows = [
-            _row(unit, cases, failed=_sentence(error))
-            for unit in units.values()
-            if unit.reading.status == "running"
-        ]
-        with suppress(StoreError):  # the error under way says more than a second one would
-            if rows and ledger:
-                # Who has waited for other writers does not wait for them once more.
-                (store.log_run_later if isinstance(error, StoreBusy) else store.log_run)(*rows)
-
     store.drain()
     for sentence in store.set_aside():
         warn(sentence)
-    here = store.incarnation()
+    book = Ledger(store, cases, keeps=ledger)
     erased = _Erased()
     try:
         for batch in batches:
@@ -98,7 +65,9 @@ def ingest(
             unit = units.get(key)
             if unit is None:
                 unit = units[key] = _begun(batch, cursors)
-                log(unit)
+                if begun is not None:
+                    begun(unit)
+                book.note(unit)
             rows = match(batch.posts, cases, matched=matched, taken=batch.taken)
             written = (write or store.write)(batch, rows)
             unit.reading = batch.reading
@@ -112,19 +81,20 @@ def ingest(
             if not batch.again:
                 for (name,), part in rows.group_by("case"):
                     unit.by_case[str(name)] += part.height
-            if store.incarnation() != here:
+            if store.incarnation() != book.incarnation:
                 raise StoreError(
                     f"The store {store.location} was replaced by a backup while this was running,"
                     " so what was stored before may be missing. Run the same command again."
                 )
             if batch.cursor is not None or batch.reading.status != "running":
                 unit.cursor = batch.cursor or unit.cursor
-                log(unit)
+                book.note(unit)
+        book.write()
     except BaseException as error:
         try:
-            failed(error)
+            book.failed(units.values(), error)
         except KeyboardInterrupt:  # one Ctrl-C can come twice: from polars, then from Python
-            failed(error)
+            book.failed(units.values(), error)
         raise
     return list(units.values())
 
@@ -173,44 +143,3 @@ class _Erased:
         return batch.posts.filter(
             ~pl.col("uri").hash().is_in(self.posts.implode()) & ~author.is_in(list(self.authors))
         )
-
-
-def _sentence(error: BaseException) -> str:
-    if isinstance(error, KeyboardInterrupt):
-        return "Stopped by Ctrl-C."
-    return str(error) or type(error).__name__
-
-
-def _row(unit: Unit, cases: Sequence[Case], *, failed: str = "") -> dict[str, Any]:
-    reading = unit.reading
-    status = "failed" if failed else reading.status
-    return {
-        "run_id": unit.run_id,
-        "collector": unit.collector,
-        "source": reading.source,
-        "host": reading.host or socket.gethostname(),
-        "cases": [
-            {"case": case.name, "query_hash": case.query_hash}
-            for case in cases
-            if not reading.cases or case.name in reading.cases
-        ],
-        "unit": reading.unit,
-        "started_at": unit.started_at,
-        "finished_at": None if status == "running" else datetime.now(UTC),
-        "observed_from": reading.observed_from,
-        "observed_to": reading.observed_to,
-        "cursor_before": unit.cursor_before,
-        "cursor_after": unit.cursor,
-        "pages": reading.pages,
-        "items": reading.items,
-        "kept": unit.kept,
-        "new": unit.new,
-        "gone": unit.gone,
-        "bad": unit.bad,
-        "bytes": reading.bytes,
-        "status": status,
-        "stop_reason": "stopped by an error" if failed else reading.stop_reason,
-        "gap": bool(failed) or reading.gap,
-        "error": failed or reading.error,
-        "version": version("aftershock"),
-    }

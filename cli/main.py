@@ -28,9 +28,12 @@ from cli.files import import_files
 from cli.forget import forget
 from cli.maintain import maintain
 from cli.quiet import without_panics
+from cli.recheck import recheck
 from cli.run import run
 from cli.schedule import app as schedule_app
 from cli.score import score
+from cli.setup import setup
+from cli.status import status
 from store.faults import panicked, said
 from store.location import store_location
 from store.tables import StoreBusy, StoreError, StoreUnfit
@@ -50,6 +53,7 @@ app = typer.Typer(
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
 )
+app.command()(setup)
 app.command()(run)
 app.command()(collect)
 app.command("import")(import_files)
@@ -59,6 +63,8 @@ app.command()(dashboard)
 app.command()(demo)
 app.add_typer(case_app, name="case")
 app.add_typer(schedule_app, name="schedule")
+app.command()(status)
+app.command()(recheck)
 app.command()(maintain)
 app.command()(forget)
 app.command()(backup)

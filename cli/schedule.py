@@ -1,4 +1,7 @@
-"""`aftershock schedule show`: crontab lines for this checkout, to be read before they are used."""
+"""`aftershock schedule show`: crontab lines for this checkout, to be read before they are used.
+
+No password is ever in them.
+"""
 
 from __future__ import annotations
 
@@ -11,6 +14,7 @@ from pathlib import Path
 import typer
 
 from cli.console import say
+from cli.credentials import ALONE, ENVIRONMENT, PASSWORD, SERVICE, Found, credentials_path, find
 from store.location import checkout, is_local, resolved, salt_path, store_location
 
 # How an object store is found, without the secret that opens it.
@@ -34,23 +38,28 @@ def _group() -> None:
     pass
 
 
-def lines(command: Path, settings: Mapping[str, str], log: Path) -> list[str]:
+def lines(command: Path, settings: Mapping[str, str], log: Path, *, login: bool) -> list[str]:
     """Crontab lines with absolute paths, since cron knows neither our folder nor our PATH.
 
-    A `%` means a new line to cron unless it is escaped; in settings it is itself.
+    Search is asked hourly, and only with a login: Bluesky says of it that it is not made for
+    collecting, and what is new comes by the stream. A `%` means a new line to cron unless it is
+    escaped; in settings it is itself.
     """
     run = shlex.quote(str(command)).replace("%", r"\%")
     to = shlex.quote(str(log)).replace("%", r"\%")
+    search = f"7 * * * * {run} collect bluesky-search >> {to} 2>&1"
     return [
         *(f'{name}="{value}"' for name, value in settings.items()),
-        f"*/15 * * * * {run} collect >> {to} 2>&1; {run} score >> {to} 2>&1",
+        f"*/15 * * * * {run} collect bluesky-stream >> {to} 2>&1; {run} score >> {to} 2>&1",
+        search if login else f"# once aftershock setup has a login: {search}",
+        f"20 2 * * * {run} recheck >> {to} 2>&1",
         f"40 3 * * * {run} maintain >> {to} 2>&1",
     ]
 
 
 @app.command()
 def show() -> None:
-    """Print crontab lines that collect and score every 15 minutes and maintain nightly."""
+    """Print crontab lines: stream and scores every 15 minutes, search hourly, upkeep at night."""
     say("# Aftershock. Add these lines with: crontab -e")
     command = Path(sys.argv[0]).resolve()
     settings = {
@@ -67,5 +76,28 @@ def show() -> None:
                 "# cron does not know your AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, and they do"
             )
             say("# not belong here: put them into ~/.aws/credentials (`aws configure` does).")
-    for line in lines(command, settings, checkout() / "aftershock.log"):
+    found = find()
+    settings |= _sources(found)
+    login = found.places.get(PASSWORD) in _seen_by_cron()
+    for line in lines(command, settings, checkout() / "aftershock.log", login=login):
         say(line)
+
+
+def _sources(found: Found) -> dict[str, str]:
+    """How cron finds the logins, and what else is set in the environment and is no secret."""
+    settings = {}
+    if os.environ.get("AFTERSHOCK_CREDENTIALS") or os.environ.get("XDG_CONFIG_HOME"):
+        settings["AFTERSHOCK_CREDENTIALS"] = str(credentials_path().resolve())
+    settings |= {
+        name: found.values[name]
+        for name in (SERVICE, *ALONE)
+        if found.places.get(name) == ENVIRONMENT
+    }
+    if PASSWORD in found.values and found.places[PASSWORD] not in _seen_by_cron():
+        say(f"# cron does not know your {PASSWORD} from {found.places[PASSWORD]}, and it does not")
+        say(f"# belong here: store it in {credentials_path()} (aftershock setup does).")
+    return settings
+
+
+def _seen_by_cron() -> tuple[str, ...]:
+    return str(credentials_path()), str(checkout() / ".env")

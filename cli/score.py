@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections import Counter
 from typing import Annotated
 
+import polars as pl
 import typer
 
 from analysis import series, tone
-from analysis.vader import SCORER
+from analysis.tone import SCORER
 from cli.console import progress, say, say_json
 from store.tables import Store
 
@@ -17,7 +18,6 @@ BOTS = (("reddit", "AutoModerator"),)
 STATUS = {
     "scored": "scored",
     "language": "not scored: in another language or too short to tell",
-    "too_long": "not scored: too long for the scorer",
     "marker": "not scored: bots and deletion markers",
 }
 
@@ -35,8 +35,8 @@ def score_store(store: Store, *, rescore: bool = False) -> Counter[str]:
         for posts in store.work(SCORER, rescore=rescore):
             scores = tone.score(posts, markers=markers)
             store.add_scores(scores)
-            for status, part in scores.group_by("status"):
-                counts[str(status[0])] += part.height
+            shown = scores.filter(pl.col("scorer") == SCORER)  # each post has a raw score too
+            counts.update(shown["status"].to_list())
             bar.update(task, rows=sum(counts.values()))
         bar.update(task, description="building figures")
         counts["weeks"] = rebuild(store)

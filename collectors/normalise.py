@@ -71,6 +71,8 @@ def reddit_submission(
     body = words(raw.get("selftext"), entities=entities)
     if _removed(raw, title, body):
         return Gone(uri, "reddit", "post", at)
+    if body and raw.get("selftext") == _crossposted(raw):
+        body = None  # somebody else's words, which stand under the post it quotes
     row = _reddit(raw, uri, "post", _joined(title, body), at, _retrieved(raw, asked, now))
     row["quoted"] = reference(raw.get("crosspost_parent"), "t3")
     if flag(raw.get("hide_score")):
@@ -246,6 +248,13 @@ def _retrieved(raw: Raw, asked: datetime, now: datetime) -> datetime:
         if time is not None and time <= now + DAY and (latest is None or time > latest):
             latest = time
     return asked if latest is None else min(latest, now)
+
+
+def _crossposted(raw: Raw) -> Any:
+    """The body of the post that this one crossposts, which some records repeat."""
+    parents = raw.get("crosspost_parent_list")
+    first = parents[0] if isinstance(parents, Sequence) and parents else None
+    return first.get("selftext") if isinstance(first, Mapping) else None
 
 
 def _joined(title: str | None, body: str | None) -> str:

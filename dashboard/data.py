@@ -16,9 +16,9 @@ from typing import Any, NamedTuple
 import polars as pl
 import streamlit as st
 
-from analysis import coverage, series
+from analysis import coverage, recall, series
 from analysis.table import POOLED, STANDARDISED, series_table
-from analysis.vader import SCORER
+from analysis.tone import SCORER
 from cases import case as case_files
 from cases.case import Case
 from dashboard import buckets
@@ -184,7 +184,9 @@ def spans(about: Subject) -> pl.DataFrame:
     """What the ledger says was read for a case: `analysis.coverage.spans`."""
     here = store()
     runs = here.read(lambda: here.scan("runs"))
-    return coverage.spans(runs, case=about.case, query_hash=about.query_hash)
+    case = cases().get(about.case)
+    asked = coverage.asked(case) if case is not None else {}
+    return coverage.spans(runs, case=about.case, query_hash=about.query_hash, asked=asked)
 
 
 def sources(about: Subject) -> tuple[str, ...]:
@@ -382,6 +384,31 @@ def covered(about: Subject, choice: Choice) -> float | None:
         return None
     until = min(choice.until, max(ends.values()))
     return coverage.coverage(spans(about), sources=choice.sources, since=choice.since, until=until)
+
+
+@st.cache_resource(max_entries=64, show_spinner=False)
+def found_by_search(about: Subject, choice: Choice) -> recall.Recall | None:
+    """How much of the stream's posts search found in the window, measured over the last 14 days of
+    it in which both have covered an hour; None without Bluesky, or where there is no such hour."""
+    if recall.SOURCE not in choice.sources:
+        return None
+    read = coverage.cut(spans(about), choice.since, choice.until)
+    hours = recall.shared_hours(read)["hour"]
+    if hours.is_empty():
+        return None
+    until = hours[-1] + recall.HOUR
+    since = max(choice.since, until - timedelta(days=14))
+    here = store()
+    sighted = here.read(
+        lambda: here.sighted(
+            source=recall.SOURCE,
+            case=about.case,
+            query_hash=about.query_hash,
+            since=since,
+            until=until,
+        )
+    )
+    return recall.recall(sighted, coverage.cut(read, since, until))
 
 
 @st.cache_resource(max_entries=64, show_spinner=False)

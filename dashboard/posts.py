@@ -14,7 +14,7 @@ from functools import partial
 import polars as pl
 import streamlit as st
 
-from analysis.vader import SCORER
+from analysis.tone import SCORER
 from dashboard import data
 from dashboard.data import HEADLINE, Subject
 from store.export import permalink, tone

@@ -15,6 +15,7 @@ from typing import Any
 import polars as pl
 
 from analysis.coverage import percent
+from analysis.recall import Recall, sentence
 from analysis.series import MIN_N
 from cases.case import Case, Event
 from store.export import DUTY
@@ -34,7 +35,7 @@ BALANCE_HELP = (
 )
 POSTS_HELP = (
     "Scored posts that match the case by their own text, or whose file was taken whole. "
-    "Posts in other languages, too long ones and bots are not scored and not in any share."
+    "Posts in other languages and bots are not scored and not in any share."
 )
 NEGATIVE_HELP = (
     "Share of the scored posts with a VADER compound of \u22120.05 or less. "
@@ -146,6 +147,16 @@ def coverage(value: float | None) -> str:
     return f"Coverage {percent(value)}"
 
 
+def coverage_help(found: Recall | None) -> str:
+    """What coverage is and, where it was measured, how much of Bluesky search finds."""
+    said = (
+        "Source-hours read in full out of all in these dates, up to the last hour read. Rounded"
+        " down."
+    )
+    measured = sentence(found) if found is not None else None
+    return f"{said} Bluesky: {measured}" if measured else said
+
+
 def summary(case: Case) -> str:
     """The summary of the case."""
     return safe(case.summary)
@@ -212,7 +223,7 @@ def counted(
         f"{figures[name]:,} {words}"
         for name, words in (
             ("n_language", "in another language or too short to tell"),
-            ("n_too_long", "too long for the scorer"),
+            ("n_too_long", "too long for an older version"),
             ("n_marker", "by bots"),
             ("n_displaced", "with a declared time more than 24 hours off"),
         )

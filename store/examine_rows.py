@@ -18,8 +18,8 @@ from store.merge import Tables, holds
 from store.schema import TABLES
 
 ROWS_AT_ONCE = 200_000
-BY_DAY = ("posts", "matches", "scores", "checks")
-HANGING = ("matches", "scores", "checks")
+BY_DAY = ("posts", "matches", "scores", "checks", "sightings")
+HANGING = ("matches", "scores", "checks", "sightings")
 STATES = ("live", "hidden", "gone")
 STATUSES = ("scored", "language", "too_long", "marker")
 WORDS = ("uri", "text", "text_hash", "community")

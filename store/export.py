@@ -50,12 +50,16 @@ POST_COLUMNS = (
     "neg",
     "neu",
     "pos",
+    "compound_raw",
     "likes",
     "reposts",
     "replies",
     "post",
 )
-SHARE_COLUMNS = ("row", "hour", "source", "kind", "via", "lang", "status", "tone", "compound")
+SHARE_COLUMNS = (
+    *("row", "hour", "source", "kind", "via", "lang", "status"),
+    *("tone", "compound", "compound_raw"),
+)
 
 
 @dataclass(frozen=True)
@@ -115,6 +119,7 @@ def posts_portions(
     case: str,
     query_hash: str,
     scorer: str,
+    raw: str | None = None,
     since: datetime | None = None,
     until: datetime | None = None,
     sources: Sequence[str] | None = None,
@@ -125,7 +130,8 @@ def posts_portions(
     """The live posts of a case, oldest first: frames of POST_COLUMNS, or SHARE_COLUMNS with
     `share`; at least one, which may be empty.
 
-    `since` is inclusive, `until` exclusive, both UTC. A post that has no score for its present
+    `since` is inclusive, `until` exclusive, both UTC. `raw` is the scorer of compound_raw (null
+    without one), `scorer` that of all other numbers. A post that has no score for its present
     text (new, or edited since) has the status `waiting` and no numbers. Hidden and
     deleted posts are never in it. `keep` is given the keys of the posts of each frame before it.
 
@@ -138,7 +144,7 @@ def posts_portions(
     roots = _no_roots() if bare else _roots(store, since, until)
     written = 0
     for part in parts or [Stretch(_now(), _now())]:
-        read = partial(_posts, store, part, case, query_hash, scorer, sources, langs)
+        read = partial(_posts, store, part, case, query_hash, scorer, raw, sources, langs)
         rows = store.read(read)
         if keep is not None and rows.height:
             keep(rows["post"])
@@ -161,6 +167,7 @@ def _posts(
     case: str,
     query_hash: str,
     scorer: str,
+    raw: str | None,
     sources: Sequence[str] | None,
     langs: Sequence[str] | None,
 ) -> pl.LazyFrame:
@@ -173,17 +180,17 @@ def _posts(
     posts = store.visible().filter(*part.holds())
     if sources is not None:
         posts = posts.filter(pl.col("source").is_in(list(sources)))
-    scores = (
-        store.scan("scores")
-        .filter(part.days(), pl.col("scorer") == scorer, pl.col("case").is_in(["", case]))
-        .select(
-            *("post", "day", "lang", "status", "compound", "neg", "neu", "pos"),
-            text_hash="input_hash",
-        )
+    every = store.scan("scores").filter(part.days(), pl.col("case").is_in(["", case]))
+    scores = every.filter(pl.col("scorer") == scorer).select(
+        *("post", "day", "lang", "status", "compound", "neg", "neu", "pos"), text_hash="input_hash"
+    )
+    raws = every.filter(pl.col("scorer") == (raw or "")).select(
+        "post", "day", compound_raw="compound", text_hash="input_hash"
     )
     frame = (
         posts.join(matches, on=["post", "day"])
         .join(scores, on=["post", "day", "text_hash"], how="left")
+        .join(raws, on=["post", "day", "text_hash"], how="left")
         .with_columns(pl.col("status").fill_null("waiting"), tone=tone())
     )
     if langs is not None:

@@ -27,10 +27,24 @@ def salt_path() -> Path:
     """
     if named := os.environ.get("AFTERSHOCK_SALT"):
         return Path(named).expanduser()
-    configuration = os.environ.get("XDG_CONFIG_HOME")
-    # A relative XDG_CONFIG_HOME is invalid and to be ignored (XDG Base Directory Specification).
-    base = Path(configuration) if configuration and Path(configuration).is_absolute() else None
-    return (base or Path.home() / ".config") / "aftershock" / "salt"
+    return configuration_folder() / "salt"
+
+
+def configuration_folder() -> Path:
+    """Where this user's own settings lie: `aftershock` in XDG_CONFIG_HOME or `~/.config`."""
+    return _xdg("XDG_CONFIG_HOME", ".config")
+
+
+def cache_folder() -> Path:
+    """Where what can be made again lies: `aftershock` in XDG_CACHE_HOME or `~/.cache`."""
+    return _xdg("XDG_CACHE_HOME", ".cache")
+
+
+def _xdg(name: str, default: str) -> Path:
+    # A relative path there is invalid and to be ignored (XDG Base Directory Specification).
+    named = os.environ.get(name)
+    base = Path(named) if named and Path(named).is_absolute() else Path.home() / default
+    return base / "aftershock"
 
 
 def spool_path(location: str, fingerprint: str) -> Path:
@@ -38,11 +52,8 @@ def spool_path(location: str, fingerprint: str) -> Path:
     are searched with it; for an object store a folder of this user, one for each store."""
     if is_local(location):
         return Path(location) / "spool"
-    state = os.environ.get("XDG_STATE_HOME")
-    base = Path(state) if state and Path(state).is_absolute() else None
     place = hashlib.sha256(location.encode()).hexdigest()[:16]
-    folder = (base or Path.home() / ".local" / "state") / "aftershock" / "spool"
-    return folder / f"{fingerprint}-{place}"
+    return _xdg("XDG_STATE_HOME", ".local/state") / "spool" / f"{fingerprint}-{place}"
 
 
 def journals_path(beside: Path | None = None) -> Path:
@@ -61,10 +72,8 @@ def index_path(location: str, fingerprint: str) -> Path:
     user, one for each store."""
     if is_local(location):
         return Path(location) / ".index" / "keys.sqlite"
-    named = os.environ.get("XDG_CACHE_HOME")
-    base = Path(named) if named and Path(named).is_absolute() else Path.home() / ".cache"
     place = hashlib.sha256(location.encode()).hexdigest()[:16]
-    return base / "aftershock" / "index" / f"{fingerprint}-{place}" / "keys.sqlite"
+    return cache_folder() / "index" / f"{fingerprint}-{place}" / "keys.sqlite"
 
 
 def is_local(location: str) -> bool:

@@ -36,6 +36,7 @@ REPLACEABLE = {
     "cells": "The table begins anew and its figures are counted again.",
     "scores": "The table begins anew; run `aftershock score`. Scores of deleted posts are lost.",
     "checks": "The table begins anew.",
+    "sightings": "The table begins anew; how much search finds is measured from now on.",
     "matches": "The table begins anew; import or collect everything again.",
     "runs": "The table begins anew; which hours were covered is lost and will be shown so.",
 }
@@ -43,6 +44,7 @@ REPLACEABLE = {
 _NEWER = {
     "scores": "scored_at",
     "checks": "checked_at",
+    "sightings": "seen_at",
     "runs": "finished_at",
     "exports": "written_at",
     "labels": "labelled_at",
@@ -139,6 +141,7 @@ _AGAIN = {
     "matches": "Import or collect those days again.",
     "scores": "Run `aftershock score`; scores of deleted posts cannot be had again.",
     "checks": "They come back with the next recheck.",
+    "sightings": "How much search found of those days can no longer be told.",
     "cells": "They are counted again.",
     "runs": "Which hours were covered then can no longer be told.",
     "times": "Posts without a time of their own may be stored a second time.",

@@ -66,6 +66,7 @@ STATISTICS = {
     "posts": "post,day,at,collected_at",
     "times": "post",
     "checks": "post,day,checked_at",
+    "sightings": "post,day",
     "matches": "post,day",
     "scores": "post,day",
     "cells": "week,start",

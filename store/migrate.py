@@ -23,7 +23,7 @@ from store.schema import EXPORTED, EXPORTS, SCHEMA_VERSION
 
 LOG = logging.getLogger(__name__)  # without a set-up of its own, warnings go to standard error
 LAST = "blocked"
-ADDED = {"exported": 2}  # tables that the first version did not have
+ADDED = {"exported": 2, "sightings": 3}  # tables that the first version did not have
 
 
 def schema_of(tables: Tables, name: str = LAST) -> int:
@@ -145,4 +145,11 @@ def _time_of_same(tables: Tables) -> None:
     tables.commit("checks", add)
 
 
-STEPS: dict[int, Callable[[Tables], None]] = {1: _second}
+def _third(tables: Tables) -> None:
+    """2 to 3: which collectors have brought a post gets a table of its own. Of what was stored
+    before that nobody knows more than one, so it begins empty."""
+    if "sightings" not in tables.existing():
+        tables.create("sightings", tables.description(LAST))
+
+
+STEPS: dict[int, Callable[[Tables], None]] = {1: _second, 2: _third}

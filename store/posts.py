@@ -45,6 +45,7 @@ _THREAD = ("parent", "root", "quoted")
 # What goes when a post is deleted at its source. The community too: `u_name` names its author.
 WIPED = dict.fromkeys(("uri", "text", "text_hash", "community"), "NULL") | {"author": "s.author"}
 HIDDEN_DAYS = 30
+HANGING = ("scores", "matches", "checks", "sightings", "labels", "times")  # go with their post
 ROWS_AT_ONCE = 1_000_000  # of a few columns, where the whole store is gone through
 
 _RANK = "CASE {0}.via WHEN 'own' THEN 3 WHEN 'taken' THEN 2 ELSE 1 END"
@@ -501,7 +502,7 @@ def forget(tables: Tables, keys: Collection[str], now: datetime) -> int:
 
 def _delete(tables: Tables, found: pl.DataFrame) -> int:
     """Delete every row of these posts (post, day), last those of the posts themselves."""
-    for name in ("scores", "matches", "checks", "labels", "times"):
+    for name in HANGING:
         tables.delete(name, found)
     deleted = tables.delete("posts", found)
     lookup.drop(tables, found["post"].to_list())
@@ -584,7 +585,7 @@ def finish_erasures(tables: Tables, now: datetime) -> None:
     stop = blocked(tables)["key"]
     if len(stop):
         forget(tables, (), now)
-        for name in ("scores", "matches", "checks", "labels", "times"):
+        for name in HANGING:
             tables.delete(name, _rows_of(tables, name, stop))
     for days in lookup.portions(tables, "posts", ROWS_AT_ONCE):
         where = holds(days) & (pl.col("state") == "gone")

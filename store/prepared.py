@@ -13,7 +13,7 @@ from functools import partial
 
 import polars as pl
 
-from store import posts
+from store import posts, sightings
 from store.keys import Keys
 from store.merge import Tables, shaped
 from store.schema import CHECKS, MATCHES, POSTS, RUNS, TABLES, Batch
@@ -135,6 +135,7 @@ def apply(tables: Tables, batch: Prepared) -> Written:
     placed, new, refused = posts.store(tables, batch.posts)
     kept = placed.join(batch.matches, on="post", how="semi")
     posts.add_matches(tables, batch.matches.join(placed, on="post"))
+    sightings.add(tables, batch.posts.join(placed, on="post"))
     late = posts.erase_blocked(
         tables, placed.join(batch.posts.select("post", "author"), on="post"), seen
     )

@@ -11,7 +11,7 @@ from datetime import datetime
 
 import polars as pl
 
-SCHEMA_VERSION = 2  # `store/migrate.py` brings older ones here
+SCHEMA_VERSION = 3  # `store/migrate.py` brings older ones here
 
 TIME = pl.Datetime("us", "UTC")
 WORDS = pl.List(pl.String)
@@ -92,6 +92,18 @@ CHECKS = pl.Schema(
     }
 )
 
+# Which collector has brought a post by itself: of two that watch one source side by side, each
+# says what the other missed. Kept for these only; a file or a recheck watches nothing.
+SIGHTINGS = pl.Schema(
+    {
+        "post": pl.String(),
+        "collector": pl.String(),
+        "day": pl.Date(),
+        "seen_at": TIME,  # when its first copy was collected
+    }
+)
+SIDE_BY_SIDE = ("bluesky-stream", "bluesky-search")
+
 MATCHES = pl.Schema(
     {
         "case": pl.String(),
@@ -107,10 +119,10 @@ SCORES = pl.Schema(
     {
         "post": pl.String(),
         "case": pl.String(),  # empty for tone
-        "scorer": pl.String(),  # name and version: vader-3.3.2
+        "scorer": pl.String(),  # name and version: vader_norm-1, vader-3.3.2
         "day": pl.Date(),
         "python": pl.String(),  # minor version the numbers follow: sum() differs from 3.12 on
-        "status": pl.String(),  # scored | language | too_long | marker
+        "status": pl.String(),  # scored | language | marker; too_long in older rows
         "lang": pl.String(),  # detected; und when nothing decides
         "input_hash": pl.String(),  # text_hash of the text that was looked at
         "compound": pl.Float64(),
@@ -140,7 +152,7 @@ CELL_COUNTS = (
     "n_neu",
     "n_pos",
     "n_language",  # in no language the scorer knows
-    "n_too_long",
+    "n_too_long",  # of older rows: no text is too long any more
     "n_marker",
     "n_displaced",  # declared time off by more than 24 hours: left out of every other count
 )
@@ -245,6 +257,7 @@ TABLES: dict[str, tuple[pl.Schema, str | None, tuple[str, ...]]] = {
     "posts": (POSTS, "day", ("post",)),
     "times": (TIMES, None, ("post",)),
     "checks": (CHECKS, "day", ("post",)),
+    "sightings": (SIGHTINGS, "day", ("post", "collector")),
     "matches": (MATCHES, "day", ("case", "post", "query_hash")),
     "scores": (SCORES, "day", ("post", "case", "scorer")),
     "cells": (CELLS, "month", CELL_KEY),

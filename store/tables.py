@@ -16,6 +16,8 @@ import polars as pl
 from store import backup as backups
 from store import cells, lookup, maintain, posts, wordless
 from store import forget as forgetting
+from store import sightings as noted
+from store import standing as standings
 from store.backup import Backup, Expired
 from store.cells import CellsMoved, Stale
 from store.erasures import journal_of
@@ -32,6 +34,7 @@ from store.prepared import Prepared, Written, apply, log_runs, prepare
 from store.recording import Recording
 from store.schema import RAW_POST, RUNS, SCORES, TABLES, Batch
 from store.spool import Spool
+from store.standing import Standing
 from store.swap import clear_leftovers
 from store.wordless import Voices
 
@@ -188,6 +191,30 @@ class Store:
             until=until,
             via=via,
             sources=sources,
+        )
+
+    def standing(self, now: datetime) -> Standing:
+        """How the store stands, in numbers: posts, cases, last runs, what waits and what is due."""
+        return standings.standing(self._tables, len(self._spool.waiting()), now)
+
+    def sighted(
+        self,
+        *,
+        source: str,
+        case: str,
+        query_hash: str,
+        since: datetime | None = None,
+        until: datetime | None = None,
+    ) -> pl.LazyFrame:
+        """The posts of a case (own matches) that were brought by collectors that watch one source
+        side by side, and by which of them: post, author, at, collectors."""
+        return noted.sighted(
+            self._tables,
+            source=source,
+            case=case,
+            query_hash=query_hash,
+            since=since,
+            until=until,
         )
 
     def stretches(

@@ -11,7 +11,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from testbeds.bluesky.network import Network
+from testbeds.bluesky.network import started as bluesky
 from testbeds.s3 import Bed, serving
+
+from cli.credentials import NAMES
 
 
 @dataclass
@@ -33,6 +37,12 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Home:
     monkeypatch.setenv("AFTERSHOCK_SALT", str(home.salt))
     monkeypatch.setenv("AFTERSHOCK_CASES", str(home.cases))
     monkeypatch.delenv("AFTERSHOCK_DEMO", raising=False)
+    # No test meets this machine's own logins, and none a real source: nothing listens on port 1.
+    for name in NAMES:
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("AFTERSHOCK_CREDENTIALS", str(tmp_path / "credentials"))
+    monkeypatch.setenv("AFTERSHOCK_JETSTREAM", "ws://127.0.0.1:1")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     return home
 
 
@@ -55,6 +65,13 @@ def bucket(s3: Bed, home: Home, monkeypatch: pytest.MonkeyPatch) -> str:
     place = f"s3://{s3.bucket()}/aftershock"
     monkeypatch.setenv("AFTERSHOCK_STORE", place)
     return place
+
+
+@pytest.fixture(scope="session")
+def network() -> Iterator[Network]:
+    """The real Bluesky servers on loopback, one network for all tests: each uses words and accounts
+    of its own (`network.add`). Tests that ask for it are marked `bluesky`."""
+    yield from bluesky()
 
 
 @dataclass(frozen=True)

@@ -25,7 +25,7 @@ from storing import write as write_posts
 
 import cases.case as case_files
 from cli.ingest import ingest
-from collectors import archive
+from collectors import archive, readings
 from collectors.archive import ImportSettings
 from store.prepared import prepare
 from store.tables import Store
@@ -298,7 +298,7 @@ def _work(place: str, operation: str, turn: int, after: float | None, writer: in
 
     if after is not None:
         threading.Thread(target=end, daemon=True).start()
-    archive.ROWS = 4  # several batches a file
+    readings.ROWS = 4  # several batches a file
     act, _ = OPERATIONS[operation]
     act(Store.open(place, salt=SALT), turn, lambda said: os.write(writer, f"{said}\n".encode()))
 

@@ -9,7 +9,7 @@ from typing import Any
 import polars as pl
 
 from analysis import series, tone
-from analysis.vader import SCORER
+from analysis.tone import SCORER
 from cases.case import Case, load
 from store.schema import RAW_POST, Batch, Reading
 from store.tables import Store

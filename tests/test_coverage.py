@@ -105,6 +105,16 @@ def test_a_run_that_did_not_end_covers_nothing(status: str) -> None:
     assert ledger(run(0, 3, status=status)).is_empty()
 
 
+@pytest.mark.parametrize("status", ["running", "failed", "capped"])
+def test_what_the_stream_read_is_covered_however_its_run_ended(status: str) -> None:
+    # Ten days of following, begun when they began, and killed or still going on.
+    followed = run(0, 240, collector="bluesky-stream", status=status, started_at=hour(0))
+    found = ledger(followed, run(241, 243, collector="bluesky-stream", started_at=hour(243)))
+    assert covered(found) == [(0, 240), (241, 243)]
+    assert found["live"].all()
+    assert gaps_of(found, until=243) == [(240, 241, "not collected")]
+
+
 def test_a_run_that_observed_nothing_covers_nothing() -> None:
     assert ledger(run(None, None), run(3, 3), run(None, 3)).is_empty()
 
@@ -282,3 +292,29 @@ def test_coverage_never_rounds_up(x: float | None, text: str) -> None:
 def test_less_than_all_never_reads_as_all(x: float) -> None:
     assert float(percent(x).removesuffix(" %")) <= x * 100 + 1e-9
     assert not percent(x).startswith("100")
+
+
+def test_history_of_a_search_is_covered_by_all_phrases_only_and_never_live() -> None:
+    """As `bluesky-search` writes its ledger: a row for each phrase, read months later."""
+    asked = {"bluesky-search": ("one phrase", "another")}
+    later = {"collector": "bluesky-search", "started_at": hour(24 * 500)}
+    first = run(0, 48, unit="one phrase", **later)
+    side = run(None, None, unit="replies and quotes", **later)
+    unread = run(None, None, unit="another", status="partial", gap=True, **later)
+
+    def found(*runs: dict[str, Any]) -> pl.DataFrame:
+        frame = pl.DataFrame(list(runs), schema=RUNS)
+        return spans(frame, case="c", query_hash="q", asked=asked)
+
+    # What the run came to says nothing of the phrase it did not come to, row or no row.
+    assert covered(found(first, side)) == []
+    assert covered(found(first, unread, side)) == []
+    whole = found(first, unread, side, run(0, 36, unit="another", **later))
+    assert covered(whole) == [(0, 36)]
+    late = afterwards(whole, since=hour(0), until=hour(48))
+    assert late.rows() == [("bluesky", hour(0), hour(36))]
+    # What the stream reads live is covered by itself, whatever search has read of it.
+    stream = run(24, 30, collector="bluesky-stream", unit="jetstream", started_at=hour(24))
+    both = found(first, run(0, 36, unit="another", **later), stream)
+    late = afterwards(both, since=hour(0), until=hour(48))
+    assert [(a, b) for _, a, b in late.rows()] == [(hour(0), hour(24)), (hour(30), hour(36))]

@@ -34,7 +34,7 @@ from store.tables import Store
 
 APP = Path(dashboard.__file__).with_name("app.py")
 FRENCH = "Je ne comprends pas du tout pourquoi cette entreprise a encore changé ses conditions."
-STATUSES = ("language", "too_long", "marker", "displaced")
+STATUSES = ("language", "marker", "displaced")
 NUMBER = re.compile(r"[+\u2212]?\d[\d,]*(?:\.\d+)?")
 
 
@@ -89,7 +89,8 @@ def invented() -> list[Post]:
         ("reddit", 1, (1, 1, 1, 1)),
     ):
         texts = (FRENCH, NEGATIVE * 400, "[deleted]", POSITIVE)
-        for status, count, text in zip(STATUSES, counts, texts, strict=True):
+        statuses = ("language", "scored", "marker", "displaced")  # a long text is like any other
+        for status, count, text in zip(statuses, counts, texts, strict=True):
             for row in add(count, source, day, text, status):
                 if status == "displaced":
                     row["created_at"] = row["at"] - timedelta(hours=30)

@@ -13,6 +13,7 @@ import pytest
 from vaderSentiment.vaderSentiment import SentimentIntensityAnalyzer
 
 from analysis.language import detect
+from analysis.spelling import normalise
 
 REAL = Path(__file__).parents[2] / "shared" / "data" / "duolingo.ndjson"
 MEMO = datetime(2025, 4, 28, tzinfo=UTC)
@@ -23,7 +24,7 @@ pytestmark = pytest.mark.skipif(
 
 
 def plainly() -> list[tuple[datetime, float]]:
-    """Time and compound of every English post: json, vaderSentiment and the language rule only."""
+    """Time and compound of every English post: json, vaderSentiment, our language and spelling."""
     posts = []
     for line in REAL.read_text(encoding="utf-8").splitlines():
         raw = json.loads(line)
@@ -35,7 +36,7 @@ def plainly() -> list[tuple[datetime, float]]:
     analyzer = SentimentIntensityAnalyzer()
     return [
         (at, analyzer.polarity_scores(text)["compound"])
-        for (at, text), lang in zip(posts, langs, strict=True)
+        for (at, _), text, lang in zip(posts, normalise(texts), langs, strict=True)
         if lang == "en"
     ]
 

@@ -11,8 +11,10 @@ from pathlib import Path
 
 import polars as pl
 import pytest
+from deltalake import DeltaTable
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from vaderSentiment.vaderSentiment import SentimentIntensityAnalyzer
 
 from store.export import content, csv_bytes, permalink
 
@@ -135,6 +137,43 @@ def test_a_posts_export_holds_text_link_scores_and_pseudonym(filled, aftershock)
     assert all(len(row["author"]) == 32 for row in rows)
 
 
+def test_the_raw_compound_stands_beside_the_one_that_charts_show(filled, aftershock) -> None:
+    line = json.loads((filled.folder / "posts.ndjson").read_text().splitlines()[0])
+    curly = {"title": "Tootle AI", "text": "I don’t like what they did to our songs."}
+    more = filled.folder / "more.ndjson"
+    more.write_text(json.dumps(line | curly | {"id": "zz7"}))
+    assert aftershock("import", more, "--case", "tootle").code == 0
+    assert aftershock("score", "--json").json()["scored"] == 1
+    package = SentimentIntensityAnalyzer()
+    text = f"{curly['title']}\n\n{curly['text']}"
+    raw = package.polarity_scores(text)["compound"]
+    charted = package.polarity_scores(text.replace("’", "'"))["compound"]
+    assert charted < 0 < raw
+    for option in ((), ("--share",)):
+        file = filled.folder / "posts.csv"
+        assert aftershock("export", "posts", *option, "--case", "tootle", "-o", file).code == 0
+        rows = read_csv(file.read_bytes())
+        (row,) = (row for row in rows if row["compound_raw"] == str(raw))
+        assert (float(row["compound"]), row["tone"]) == (charted, "negative")
+
+
+def test_a_store_with_raw_scores_only_waits_for_the_others_and_gets_them(
+    filled, aftershock
+) -> None:
+    DeltaTable(filled.store / "scores").delete("scorer = 'vader_norm-1'")
+    words = ("export", "posts", "--case", "tootle", "-o", filled.folder / "posts.csv")
+    assert "4 posts of the case wait for a score" in aftershock(*words).err
+    rows = read_csv((filled.folder / "posts.csv").read_bytes())
+    assert {row["status"] for row in rows} == {"waiting"}
+    scored = aftershock("score", "--json").json()
+    assert (scored["scorer"], scored["scored"], scored["language"]) == ("vader_norm-1", 3, 1)
+    assert "wait" not in aftershock(*words).err
+    rows = read_csv((filled.folder / "posts.csv").read_bytes())
+    assert all(row["compound"] == row["compound_raw"] for row in rows)
+    assert [row["status"] for row in rows].count("scored") == 3
+    assert aftershock("score", "--json").json().get("scored", 0) == 0
+
+
 def test_the_manifest_says_what_the_file_is(filled, aftershock) -> None:
     file = filled.folder / "posts.parquet"
     since = "2025-05-09"
@@ -159,7 +198,7 @@ def test_the_manifest_says_what_the_file_is(filled, aftershock) -> None:
     assert manifest["case"] == "tootle"
     assert manifest["filters"]["since"].startswith(since)
     assert manifest["filters"]["sources"] == ["reddit"]
-    assert manifest["scorer"] == "vader-3.3.2"
+    assert (manifest["scorer"], manifest["raw_scorer"]) == ("vader_norm-1", "vader-3.3.2")
     assert len(manifest["query_hash"]) == 16
     assert "deleted" in manifest["note"]
     assert manifest["coverage_gaps"] == []
@@ -224,7 +263,7 @@ def test_a_changed_query_is_never_mixed_with_the_old_one(filled, aftershock) -> 
 def test_a_bad_date_is_a_sentence_with_an_example(filled, aftershock, day: str) -> None:
     file = filled.folder / "x.csv"
     ended = aftershock("export", "posts", "--case", "tootle", "--since", day, "-o", file)
-    assert ended.code == 78
+    assert ended.code == 2
     assert "2025-05-01" in ended.err
     assert not file.exists()
 

@@ -171,10 +171,10 @@ class Model(RuleBasedStateMachine):
                 CASE, QUERY, uris
             )
             for ask in (
-                lambda tables: posts._find(tables, keys, "day", "at"),
+                lambda tables: posts.find(tables, keys, "day", "at"),
                 lambda tables: posts.known(tables, rows),
                 lambda tables: posts._fixed(tables, keys["post"]).join(
-                    posts._find(tables, keys), on="post", how="semi"
+                    posts.find(tables, keys), on="post", how="semi"
                 ),
             ):
                 ours, theirs = (ask(each._tables) for each in (store, self.full))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import polars as pl
@@ -12,6 +13,7 @@ from storing import SEEN, frame, raw, stored
 
 import cases.case as case_files
 from cases.case import Case
+from cli import ledger
 from cli.ingest import ingest
 from store.schema import CHECKS, Batch, Reading
 from store.tables import Store
@@ -35,6 +37,10 @@ def about(name: str, platform: str, **values: Any) -> dict[str, Any]:
 
 def runs(store: Store) -> list[dict[str, Any]]:
     return stored(store, "runs").sort("started_at").to_dicts()
+
+
+def log_length(store: Store) -> int:
+    return len(list((Path(store.location) / "runs" / "_delta_log").glob("*.json")))
 
 
 def test_each_unit_says_from_where_it_went_on(store: Store, both: list[Case]) -> None:
@@ -113,3 +119,30 @@ def test_an_older_copy_of_what_is_deleted_is_not_stored_later_in_the_run(
         ],
     )
     assert stored(store)["uri"].to_list() == ["reddit:t3_c"]
+
+
+def test_many_units_share_the_commits_of_the_ledger(
+    store: Store, both: list[Case], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ledger, "EVERY", 3_600)
+    units = [replace(READING, unit=f"phrase {number}") for number in range(30)]
+    before = log_length(store)
+    ingest(store, both, [Batch("live", unit, cursor="1") for unit in units])
+    assert log_length(store) - before == 3  # the first, how it went, and all others at once
+    assert {row["status"] for row in runs(store)} == {"done"}
+
+
+def test_what_was_noted_is_in_the_ledger_when_a_later_unit_fails(
+    store: Store, both: list[Case], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ledger, "EVERY", 3_600)
+
+    def batches():
+        yield Batch("live", replace(READING, unit="first"), cursor="1")
+        yield Batch("live", replace(READING, unit="second", status="running"), cursor="a")
+        raise ValueError("no more")
+
+    with pytest.raises(ValueError, match="no more"):
+        ingest(store, both, batches())
+    found = [(row["unit"], row["status"], row["cursor_after"]) for row in runs(store)]
+    assert found == [("first", "done", "1"), ("second", "failed", "a")]

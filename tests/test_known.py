@@ -1,4 +1,4 @@
-"""What collectors may ask of the store: what is kept, whose it is, what is due, where they stood."""
+"""What collectors may ask of the store: what is kept, whose, what is due, where units stood."""
 
 from __future__ import annotations
 

@@ -18,7 +18,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 from deltalake import DeltaTable
-from storing import SALT, stored
+from storing import SALT, raw, stored, write
 from test_wipe import traces
 
 from analysis import series
@@ -28,7 +28,8 @@ from store.schema import SCHEMA_VERSION, TABLES
 from store.tables import Store, StoreError
 
 PACKED = Path(__file__).parent / "data" / "store_v1.tar.gz"
-UNTOUCHED = [name for name in TABLES if name not in {"exports", "exported"}]
+NEW = {"exported", "sightings"}  # tables that the first version did not have
+UNTOUCHED = [name for name in TABLES if name not in {"exports", *NEW}]
 KILLS = int(os.environ.get("AFTERSHOCK_KILLS", "3"))
 OPEN = """
 import sys
@@ -100,7 +101,7 @@ def check(folder: Path, before: dict[str, pl.DataFrame]) -> None:
 
 
 def test_a_store_of_the_first_version_holds_the_same_afterwards(old: Path) -> None:
-    before = {name: rows(old, name) for name in TABLES if name != "exported"}
+    before = {name: rows(old, name) for name in TABLES if name not in NEW}
     assert before["posts"].height == 25
     store = Store.open(str(old), salt=SALT)
     check(old, before)
@@ -113,12 +114,31 @@ def test_it_says_so_once_and_a_second_opening_writes_nothing(
     old: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     Store.open(str(old), salt=SALT)
-    (said,) = caplog.messages
-    assert said == f"Bringing the store {old} from version 1 to 2. This is done once."
+    assert caplog.messages == [
+        f"Bringing the store {old} from version {number} to {number + 1}. This is done once."
+        for number in range(1, SCHEMA_VERSION)
+    ]
     after = versions(old)
     Store.open(str(old), salt=SALT)
-    assert len(caplog.messages) == 1
+    assert len(caplog.messages) == SCHEMA_VERSION - 1
     assert versions(old) == after
+
+
+def test_a_store_of_the_second_version_gets_a_table_of_sightings_and_keeps_the_rest(
+    tmp_path: Path,
+) -> None:
+    place = tmp_path / "store"
+    write(Store.open(str(place), salt=SALT), raw("a"))
+    shutil.rmtree(place / "sightings")
+    for name in TABLES:
+        if name != "sightings":
+            table = DeltaTable(place / name)
+            described = json.loads(table.metadata().description or "")
+            table.alter.set_table_description(json.dumps(described | {"schema": 2}))
+    store = Store.open(str(place), salt=SALT)
+    assert {schema_of(store._tables, name) for name in TABLES} == {SCHEMA_VERSION}
+    assert stored(store)["uri"].to_list() == ["reddit:t3_a"]
+    assert stored(store, "sightings").is_empty()
 
 
 def test_the_old_lists_of_keys_leave_the_disk_with_the_next_purge(old: Path) -> None:
@@ -138,7 +158,7 @@ def test_the_old_lists_of_keys_leave_the_disk_with_the_next_purge(old: Path) -> 
 def test_a_migration_that_is_killed_anywhere_is_finished_by_the_next_opening(
     old: Path, tmp_path: Path
 ) -> None:
-    before = {name: rows(old, name) for name in TABLES if name != "exported"}
+    before = {name: rows(old, name) for name in TABLES if name not in NEW}
     dice = random.Random(7)  # noqa: S311 - when to kill
     killed = 0
     for number in range(KILLS):
@@ -161,7 +181,7 @@ def test_a_migration_that_is_killed_anywhere_is_finished_by_the_next_opening(
 def test_a_migration_that_stops_after_any_commit_is_finished(
     old: Path, step: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    before = {name: rows(old, name) for name in TABLES if name != "exported"}
+    before = {name: rows(old, name) for name in TABLES if name not in NEW}
     commit, done = migrate.Tables.commit, []
 
     def counted(self: object, *words: object) -> object:
@@ -180,12 +200,12 @@ def test_a_migration_that_stops_after_any_commit_is_finished(
 
 
 def test_two_processes_that_open_it_at_once_both_get_in(old: Path) -> None:
-    before = {name: rows(old, name) for name in TABLES if name != "exported"}
+    before = {name: rows(old, name) for name in TABLES if name not in NEW}
     both = [opening(old) for _ in range(2)]
     ended = [work.communicate(timeout=120) for work in both]
     assert [work.returncode for work in both] == [0, 0]
     assert [out.strip() for out, _ in ended] == ["25", "25"]
-    assert sum(err.count("Bringing") for _, err in ended) == 1
+    assert sum(err.count("Bringing") for _, err in ended) == SCHEMA_VERSION - 1
     check(old, before)
 
 
@@ -214,7 +234,7 @@ def test_who_may_not_write_learns_that_somebody_else_has_to_open_it_first(read_o
     with pytest.raises(StoreError) as refused:
         Store.open(str(read_only), salt=SALT, create=False)
     said = str(refused.value)
-    assert "was made by an earlier Aftershock (version 1 of its tables, now 2)" in said
+    assert f"by an earlier Aftershock (version 1 of its tables, now {SCHEMA_VERSION})" in said
     assert "may not write" in said
     assert "aftershock maintain" in said
 
@@ -233,7 +253,7 @@ def test_a_creation_that_was_killed_under_the_first_version_is_completed_as_one(
     place = tmp_path / "store"
     Store.open(str(place), salt=SALT)
     for name in TABLES:
-        if name in {"blocked", "labels", "exported"}:
+        if name in {"blocked", "labels", *NEW}:
             shutil.rmtree(place / name)
             continue
         entry = place / name / "_delta_log" / f"{0:020d}.json"

@@ -28,6 +28,7 @@ from storing import (
 import store.lock
 import store.merge
 from cases.case import Case
+from cli import ledger
 from cli.ingest import ingest
 from store.location import spool_path
 from store.prepared import prepare
@@ -184,6 +185,7 @@ def test_a_run_that_others_kept_out_ends_without_moving_its_cursor(
     place: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(store.lock, "LOCK_SECONDS", 0.2)
+    monkeypatch.setattr(ledger, "EVERY", 0)
     opened = Store.open(place, salt=SALT)
     case = one_case()
     holders = []

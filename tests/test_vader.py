@@ -1,103 +1,227 @@
-"""Tone is exactly the package's, or nothing."""
+"""Tone is exactly the package's: every number of every text, on every interpreter."""
 
 from __future__ import annotations
 
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
 from importlib.metadata import version
+from itertools import pairwise
+from pathlib import Path
 
+import numpy as np
 import polars as pl
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from vaderSentiment.vaderSentiment import SentimentIntensityAnalyzer
 
 from analysis import vader
+from analysis.vader import outcome, rules, text, words
+from analysis.vader.lexicon import EMOJI, VALENCE
+from tests import wording
 
-PACKAGE = SentimentIntensityAnalyzer()
+PACKAGE = wording.PACKAGE
+ROOT = Path(__file__).parents[1]
+GENERATED = wording.generated()
 
-PHRASES = """good bad love hate not never isn't don’t don't very extremely kinda kind of but BUT
-    least at no NO so this without doubt uber GREAT
+PHRASES = """good bad love hate not never isn't don't don’t very extremely kinda kind of but BUT
+    least at no NO nor or so this without doubt uber GREAT
     terrible :) :( :D xD ! !!! ???? 😀 ❤️ ❤ 👍🏽 🇫🇷 👨‍👩‍👧
     the a is was music terms bad ass kiss of death to die for beautiful disaster"""
-WORDS = st.sampled_from(PHRASES.split())
-SENTENCES = st.lists(WORDS, max_size=25).map(" ".join)
+SENTENCES = st.lists(st.sampled_from(PHRASES.split()), max_size=25).map(" ".join)
+VOCABULARY = st.sampled_from(sorted({word for pool in wording.POOLS for word in pool}))
+COMPANY = st.lists(VOCABULARY, max_size=12).map(" ".join)
 ODD = st.text(
     alphabet=st.one_of(
         st.characters(exclude_categories=["Cs"]),
-        st.sampled_from("\x00\x1c\x1f\x85\u2028\u00a0\u200d\ufe0fKİßǅΣⅧ😀☠"),
+        st.sampled_from("\x00\x1c\x1f\x85\u2028\u00a0\u200d\ufe0f\u212aİßǅΣⅧ😀☠'n!?. "),
     ),
     max_size=60,
 )
 
 
-def numbers(text: str) -> dict[str, float]:
-    row: dict[str, float] = vader.score(pl.Series([text])).row(0, named=True)
-    return row
-
-
-@settings(deadline=None)
-@given(st.lists(st.one_of(SENTENCES, ODD), max_size=8))
+@settings(deadline=None, max_examples=200)
+@given(st.lists(st.one_of(SENTENCES, COMPANY, ODD), max_size=8))
 def test_every_number_is_the_one_the_package_gives(texts: list[str]) -> None:
     scored = vader.score(pl.Series(texts, dtype=pl.String))
     assert scored.to_dicts() == [PACKAGE.polarity_scores(text) for text in texts]
 
 
-def test_the_scorer_is_named_after_the_package_that_is_installed() -> None:
-    assert f"vader-{version('vaderSentiment')}" == vader.SCORER
+def test_so_it_is_for_thousands_of_texts_made_to_be_hard() -> None:
+    assert wording.different(GENERATED) == []
 
 
-def test_a_null_text_has_no_numbers_and_is_not_too_long() -> None:
-    texts = pl.Series("text", ["fine", None, ""], dtype=pl.String)
-    scored = vader.score(texts)
-    assert scored.schema == dict.fromkeys(("compound", "neg", "neu", "pos"), pl.Float64)
-    assert scored.row(1) == (None,) * 4
-    assert scored["compound"][2] == 0
-    assert vader.too_long(texts).to_list() == [False, None, False]
+@pytest.mark.skipif(not wording.real(), reason="shared/data is not beside the checkout")
+def test_so_it_is_for_every_real_text_at_hand() -> None:
+    assert wording.different(wording.real()) == []
+
+
+@pytest.mark.long
+def test_so_it_is_for_a_hundred_thousand_texts_more() -> None:
+    for seed in range(20):
+        texts = [*wording.hard(3_000, seed=seed), *wording.scattered(1_000, seed=seed)]
+        texts += wording.cancelling(1_000, seed=seed)
+        assert wording.different(texts) == []
+
+
+def _as_it_is(value: object, *_: object) -> object:
+    return value
 
 
 @pytest.mark.parametrize(
-    ("text", "refused"),
+    ("module", "rule", "without"),
     [
-        ("ab " * 2_000, False),
-        ("ab " * 2_001, True),
-        ("a\n" * 2_000, False),
-        ("a\n" * 2_001, True),
-        ("a\x1c" * 2_001, True),
-        ("x" * 100_000, False),
-        ("😀" * 500, False),
-        ("😀" * 501, True),
-        ("good 😀 " * 500, False),
-        ("good 😀 " * 501, True),
-        ("❤️" * 500, False),  # the variation selector is no emoji of the package
-        ("❤️" * 501, True),
-        ("👍🏽" * 250, False),  # thumb and skin tone are two
-        ("👍🏽" * 250 + "😀", True),
+        (rules, "no", lambda near: VALENCE[near.word[0]]),
+        *((rules, rule, _as_it_is) for rule in ("capitals", "degree", "negation", "idioms")),
+        *((rules, rule, _as_it_is) for rule in ("least", "kind_of", "capitals_of_degree")),
+        (vader, "contrast", lambda feeling, *_: feeling.valence),
+        (outcome, "_one_by_one", lambda valence, *_: valence),
+        (outcome, "emphasis", lambda _, which: np.zeros(which.size)),
+        (outcome, "_plainly", lambda *_: (0.0,) * 4),
+        (words, "_stripped", lambda codes, kind, start, stop: (start, stop)),
+        (words, "_in_capitals", lambda kind, start, stop: np.zeros(start.size, np.bool_)),
+        (text, "_described", lambda codes, ends, *_: text.Characters(codes, ends)),
     ],
 )
-def test_the_limits_are_2000_tokens_and_500_emoji(text: str, refused: bool) -> None:
-    assert vader.too_long(pl.Series([text])).to_list() == [refused]
-
-
-@pytest.mark.parametrize("text", ["good " * 2_001, "😀" * 501])
-def test_a_text_beyond_the_limits_gets_no_number_rather_than_another(text: str) -> None:
-    assert set(numbers(text).values()) == {None}
-
-
-@pytest.mark.parametrize("text", ["ab " * 1_990 + "good " * 10, "😀" * 500])
-def test_a_text_at_the_limits_gets_the_package_s_number(text: str) -> None:
-    assert numbers(text) == PACKAGE.polarity_scores(text)
-
-
-@settings(deadline=None)
-@given(
-    st.integers(495, 505), st.integers(1_995, 2_005), st.sampled_from([" ", "\n", "\x85", "\u3000"])
-)
-def test_the_short_cuts_for_short_texts_never_change_the_answer(
-    emoji: int, tokens: int, blank: str
+def test_no_rule_could_be_left_out_unnoticed(
+    monkeypatch: pytest.MonkeyPatch, module: object, rule: str, without: Callable[..., object]
 ) -> None:
-    text = "😀" * emoji + blank + blank.join("a" for _ in range(tokens - 1))
-    plain = len(text.split()) > 2_000 or sum(c in PACKAGE.emojis for c in text) > 500
-    assert vader.too_long(pl.Series([text])).to_list() == [plain]
+    monkeypatch.setattr(module, rule, without)
+    assert wording.different(GENERATED[::5])
+
+
+def test_the_package_is_installed_in_the_version_the_scorer_is_named_after() -> None:
+    assert f"vader-{version('vaderSentiment')}" == vader.SCORER
+
+
+def test_a_null_text_has_no_numbers_and_every_other_text_has() -> None:
+    texts = pl.Series("text", [None, "fine", None, "", "bad", None], dtype=pl.String)
+    scored = vader.score(texts)
+    assert scored.schema == dict.fromkeys(("compound", "neg", "neu", "pos"), pl.Float64)
+    assert scored["compound"].is_null().to_list() == texts.is_null().to_list()
+    assert scored.row(3) == (0.0,) * 4
+    assert scored.row(4, named=True) == PACKAGE.polarity_scores("bad")
+    assert vader.score(texts[:1]).row(0) == (None,) * 4
+    assert vader.score(texts[:0]).schema == scored.schema
+
+
+def test_a_text_has_the_same_numbers_in_any_company_and_portion(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    texts = pl.Series([*GENERATED[:400], "", None, *GENERATED[400:500]])
+    together = vader.score(texts)
+    for size in (1, 50, 3_000):
+        monkeypatch.setattr(vader, "AT_ONCE", size)
+        assert vader.score(texts).equals(together)
+
+
+@pytest.mark.parametrize(
+    ("text", "compound", "pos"),
+    [
+        ("good " * 100_000, 1.0, 1.0),
+        ("good but bad love " * 50_000, 0.9999999, 0.0),
+        ("😀" * 50_000, 1.0, 0.0),
+        ("!" * 1_000_000, 0.0, 0.0),
+    ],
+)
+def test_a_text_that_would_keep_the_package_busy_for_hours_is_scored_whole(
+    text: str, compound: float, pos: float
+) -> None:
+    numbers = vader.score(pl.Series([text])).row(0, named=True)
+    assert numbers["compound"] == pytest.approx(compound, abs=1e-4)
+    assert numbers["pos"] >= pos
+
+
+@pytest.mark.parametrize("unit", ["good but bad love ", "good 😀 ", "NOT very good, no "])
+def test_so_are_repetitions_as_long_as_the_package_can_be_waited_for(unit: str) -> None:
+    assert wording.different([unit * 150]) == []
+
+
+def test_only_the_kelvin_sign_becomes_an_ascii_letter_in_lower_case() -> None:
+    found = [chr(point) for point in range(128, 0x110000) if chr(point).lower().isascii()]
+    assert found == ["\u212a"]
 
 
 def test_the_package_replaces_no_ascii_character() -> None:
     assert not [key for key in PACKAGE.emojis if key.isascii()]
+    assert all(len(key) == 1 for key in EMOJI)
+
+
+# --- other interpreters: sum() and the classes of characters are theirs ---
+
+
+def _interpreters() -> dict[str, Path]:
+    """Every CPython from 3.11 on that pyenv or the path has, by name."""
+    found = {}
+    folders = os.environ["PATH"].split(os.pathsep)
+    path = os.pathsep.join(folder for folder in folders if Path(folder).name != "shims")  # pyenv's
+    for minor in range(11, 30):
+        if where := shutil.which(f"python3.{minor}", path=path):
+            found[f"python3.{minor} of the path"] = Path(where)
+    pyenv = Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv"))
+    for folder in sorted((pyenv / "versions").glob("3.*")):
+        if re.match(r"3\.(1[1-9]|[2-9]\d)\.", folder.name):
+            found[folder.name] = folder / "bin" / "python3"
+    return found
+
+
+INTERPRETERS = _interpreters()
+NEEDED = ("numpy", "polars", "polars-runtime-32", "vadersentiment")
+
+
+def _packages(name: str) -> Path:
+    """Where the long test puts the packages for an interpreter, and the short one finds them."""
+    return ROOT / ".artifacts" / "interpreters" / name.replace(" ", "-")
+
+
+def _run(name: str, *words: str) -> subprocess.CompletedProcess[str]:
+    environment = {**os.environ, "PYTHONPATH": f"{_packages(name)}{os.pathsep}{ROOT}"}
+    command = [str(INTERPRETERS[name]), *words]
+    return subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
+
+
+def _agrees(name: str) -> str:
+    """The version of an interpreter whose numbers are all the package's on that interpreter."""
+    done = _run(name, str(ROOT / "tests" / "wording.py"))
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    assert found["different"] == []
+    assert found["texts"] >= len(GENERATED)
+    return str(found["python"])
+
+
+def _locked() -> list[str]:
+    """The lines of requirements.txt about NEEDED, versions and hashes."""
+    lines = (ROOT / "requirements.txt").read_text().splitlines(keepends=True)
+    starts = [number for number, line in enumerate(lines) if not line.startswith(("#", " "))]
+    blocks = [lines[begin:end] for begin, end in pairwise([*starts, len(lines)])]
+    return [line for block in blocks if block[0].split("==")[0] in NEEDED for line in block]
+
+
+@pytest.mark.parametrize("name", INTERPRETERS)
+def test_the_numbers_are_those_the_package_gives_on_the_same_interpreter(name: str) -> None:
+    if _run(name, "-c", "import numpy, polars, vaderSentiment").returncode != 0:
+        pytest.skip(f"{name} has no numpy, polars and vaderSentiment (the long test gets them)")
+    _agrees(name)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("name", [name for name in INTERPRETERS if " " not in name])
+def test_so_they_are_on_an_interpreter_that_gets_the_packages_first(
+    name: str, tmp_path: Path
+) -> None:
+    folder = _packages(name)
+    if not folder.exists():
+        wanted = tmp_path / "requirements.txt"
+        wanted.write_text("".join(_locked()))
+        where = ("--target", str(folder), "--requirement", str(wanted))
+        done = _run(name, "-m", "pip", "install", "--quiet", "--no-deps", *where)
+        if done.returncode != 0:
+            shutil.rmtree(folder, ignore_errors=True)
+            pytest.skip(f"pip could not get the packages for {name}")
+    assert _agrees(name) == name
+    print(f"the same on CPython {name}", file=sys.stderr)

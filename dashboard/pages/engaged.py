@@ -12,7 +12,7 @@ from io import BytesIO
 import polars as pl
 import streamlit as st
 
-from analysis.vader import SCORER
+from analysis.tone import RAW, SCORER
 from dashboard import data, posts, words
 from dashboard.data import View
 from store.export import DEMO_NOTE, csv_bytes, posts_portions
@@ -96,6 +96,7 @@ def _downloads(view: View) -> None:
             case=about.case,
             query_hash=about.query_hash,
             scorer=SCORER,
+            raw=RAW,
             since=choice.since,
             until=choice.until,
             sources=choice.sources,

@@ -155,8 +155,7 @@ def _head(head: Any, case: Case, about: Subject, choice: Choice) -> None:
                 words.coverage(covered),
                 icon=":material/check:" if full else ":material/warning:",
                 color="green" if full else "orange",
-                help="Source-hours read in full out of all in these dates, up to the last hour "
-                "read. Rounded down.",
+                help=words.coverage_help(data.found_by_search(about, choice)),
             )
 
 

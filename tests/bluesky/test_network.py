@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
+import pytest
 from atproto import Client
 from testbeds.bluesky.network import Network
+
+pytestmark = pytest.mark.bluesky
 
 MAY = datetime(2025, 5, 9, 12, tzinfo=UTC)
 

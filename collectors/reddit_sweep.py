@@ -1,0 +1,176 @@
+"""A watched subreddit: its new posts, from the newest down to where the last sweep had begun.
+
+Never by `before`: once that post is deleted the listing comes back empty, for good. Never by
+PRAW's streams, which miss posts beyond 100 between two looks. Comments are not in this listing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+from collectors.reddit_client import BudgetSpentError, Client
+from collectors.reddit_listing import (
+    CAP_PAGES,
+    MOST_PAGES,
+    SPENT,
+    Found,
+    Places,
+    Unit,
+    key,
+    page,
+    time,
+)
+from collectors.reddit_refusals import OF_A_COMMUNITY, RefusedError
+from collectors.settings import Settings
+from store.schema import Batch
+
+if TYPE_CHECKING:
+    from cases.case import Case
+
+# A post that a moderator lets through later stands where it was written, below what was read.
+OVERLAP = timedelta(hours=1).total_seconds()
+
+
+class Sweep:
+    """One subreddit in one run, for every case that watches it."""
+
+    def __init__(
+        self,
+        client: Client,
+        settings: Settings,
+        name: str,
+        cases: Sequence[Case],
+        cursor: str | None,
+        floor: datetime,
+        brought: set[str],
+    ) -> None:
+        """`floor`: nothing written before it is wanted. `brought`: uris that this run has had, for
+        the searches after it; it is added to."""
+        self.brought = brought
+        self.client, self.name, self.cases, self.floor = client, name, cases, floor
+        self.unit = Unit(f"r/{name}", tuple(case.name for case in cases), settings, client)
+        self.places = Places(cursor)
+        known = self.places.of(cases)
+        newest = [float(one["newest"]) for one in known or () if one.get("newest") is not None]
+        self.reached = min((float(one["to"]) for one in known), default=None) if known else None
+        # Below `join` everything was read before; a subreddit that was empty is read to its end.
+        self.join = self.target = floor.timestamp()
+        if newest and len(newest) == len(cases):
+            self.join = max(self.join, min(newest))
+            self.target = max(self.target, min(newest) - OVERLAP)
+
+    @property
+    def read_at(self) -> float:
+        """When it was last read to where it had to be, 0 for never: the longest ago goes first."""
+        return self.reached or 0.0
+
+    def run(self) -> Iterator[Batch]:
+        """Batches of a page each. Raises BudgetSpentError, or RefusedError for what is not the
+        subreddit's own matter, after a batch that says so."""
+        try:
+            yield from self._pages()
+        except BudgetSpentError:
+            yield self.unit.batch(status="partial", stop_reason=SPENT)
+            raise
+        except RefusedError as error:
+            own = error.kind in OF_A_COMMUNITY
+            said = f"r/{self.name} {error}. It is not read." if own else str(error)
+            yield self.unit.batch(
+                status="failed", stop_reason=error.kind, gap=self.reached is not None, error=said
+            )
+            if not own or error.kind == "forbidden":
+                raise
+
+    def _pages(self) -> Iterator[Batch]:
+        began = self.client.now().timestamp()
+        cut = self._cut()
+        after: str | None = None
+        aside: tuple[str, int] | None = None  # where to go on if the place of the cut is gone
+        newest: float | None = None
+        depth = 0
+        joined = False
+        seen: set[str] = set()
+        while True:
+            found = self._page(after)
+            depth += 1
+            if aside and not found.items and found.after is None:
+                (after, depth), aside = aside, None
+                continue
+            aside = None
+            newest = max(filter(None, (newest, found.newest)), default=None)
+            oldest = float("inf") if found.oldest is None else found.oldest
+            joined |= oldest < self.join
+            repeats = found.after in seen
+            found.since(self.floor)
+            self.brought.update(row["uri"] for row in found.rows)
+            if oldest < self.target or found.after is None or repeats or depth >= MOST_PAGES:
+                break
+            seen.add(found.after)
+            after = found.after
+            if cut and oldest < cut["newest"]:
+                # From here on, the sweep that was cut off has read already.
+                aside = (after, depth)
+                after = _name(self.client.mask(cut["place"]))
+                depth += cut["pages"]
+                cut = None
+            if found.oldest is not None and not cut:
+                self.places.all["cut"] = {
+                    "for": [key(case) for case in self.cases],
+                    "newest": newest,
+                    "place": self.client.mask(_number(after)),
+                    "pages": depth,
+                }
+            yield self.unit.batch(found, cursor=self.places.text())
+        self.places.all.pop("cut", None)
+        capped = not joined and (depth >= CAP_PAGES or repeats)
+        yield self._whole(found, began, newest, capped=capped)
+
+    def _page(self, after: str | None) -> Found:
+        self.unit.begin()
+        place = f"r/{self.name}, page {self.unit.pages + 1}"
+        params = {"after": after} if after else {}
+        found = page(self.client, f"r/{self.name}/new", place, **params)
+        self.unit.end(found)
+        return found
+
+    def _cut(self) -> dict[str, Any] | None:
+        """The sweep that was cut off before it reached its end, if it read for all these cases."""
+        cut = self.places.all.get("cut")
+        if not isinstance(cut, dict) or not {key(case) for case in self.cases} <= set(cut["for"]):
+            return None
+        return cut if isinstance(cut["newest"], (int, float)) else None
+
+    def _whole(self, found: Found, began: float, newest: float | None, *, capped: bool) -> Batch:
+        before = [self.places.read.get(key(case), {}).get("newest") for case in self.cases]
+        newest = max((one for one in (newest, *before) if one is not None), default=None)
+        self.places.put(self.cases, newest=newest, to=began)
+        start = time(self.reached) if self.reached is not None else self.floor
+        said: dict[str, Any] = {"status": "done", "stop_reason": "read to where the last run began"}
+        if self.reached is None:
+            said["stop_reason"] = "read to the end"
+        if capped:
+            oldest = time(found.oldest) if found.oldest is not None else time(began)
+            start = start if self.reached is not None else oldest
+            said = {
+                "status": "capped",
+                "gap": True,
+                "stop_reason": (
+                    "Reddit lists only about the newest 1,000 posts:"
+                    f" those before {oldest:%Y-%m-%d %H:%M} UTC were not seen"
+                ),
+            }
+        return self.unit.batch(found, cursor=self.places.text(), span=(start, time(began)), **said)
+
+
+def _number(name: str) -> int:
+    return int(name.removeprefix("t3_"), 36)
+
+
+def _name(number: int) -> str:
+    digits = ""
+    while number:
+        number, digit = divmod(number, 36)
+        digits = "0123456789abcdefghijklmnopqrstuvwxyz"[digit] + digits
+    return f"t3_{digits or '0'}"

@@ -1,0 +1,163 @@
+"""What is deleted, removed or edited on Reddit, and what becomes of it here."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import pytest
+from conftest import Home
+from redditing import Passing, case, collect, held, ledger, recheck, settings, truth
+from searching import traces
+from storing import stored
+from testbeds.reddit.sim import SimReddit, Thing, comment, post
+
+from collectors.errors import CollectorError, TryLaterError
+from collectors.reddit_again import MISSED
+from store.tables import Store
+
+pytest_plugins = ["reddit_fixtures"]
+
+
+def links(count: int) -> list[Thing]:
+    return [post(n, title=f"SoundCloud terms quux{n}end", selftext="") for n in range(count)]
+
+
+def state(store: Store) -> dict[str, str]:
+    """Key of each post -> live or gone."""
+    return dict(stored(store).select("post", "state").iter_rows())
+
+
+def test_what_is_deleted_or_removed_or_has_lost_its_author_leaves_every_file(
+    home: Home, store: Store, passes: Passing
+) -> None:
+    mine = case(home.cases)
+    with SimReddit(links(6)) as sim:
+        sim.posts[5]["num_comments"] = 2
+        sim.comments = [comment(n, sim.posts[5], body=f"quux9{n}end") for n in range(2)]
+        how = settings(sim, home.folder)
+        collect(store, [mine], how)
+        passes(MISSED)
+        leaving = [*sim.posts[:3], sim.comments[0]]
+        words = ["quux0end", "quux1end", "quux2end", "quux90end"]
+        for one, how_so in zip(
+            leaving, ("deleted", "moderator", "account", "deleted"), strict=True
+        ):
+            sim.delete(one, how_so)
+        passes(24 * MISSED)
+        unit = recheck(store, [mine], how)
+        assert (unit.gone, unit.wiped) == (4, 4)
+        assert held(store) == truth(*sim.posts[3:], sim.comments[1])
+        assert sim.asked("/api/info") == 1 + 1
+        assert stored(store).filter(state="gone")["uri"].to_list() == [None] * 4
+    store.maintain(purge=True)
+    assert traces(store.location, [*words, *(one["name"] for one in leaving)]) == {}
+
+
+def test_an_id_that_is_left_out_once_is_asked_about_again_and_then_gone(
+    home: Home, store: Store, passes: Passing
+) -> None:
+    mine = case(home.cases)
+    with SimReddit(links(4)) as sim:
+        how = settings(sim, home.folder)
+        collect(store, [mine], how)
+        all_of_them = list(sim.posts)
+        sim.purge(sim.posts[0], sim.posts[1])
+        passes(24 * MISSED)
+        assert recheck(store, [mine], how).gone == 0
+        assert recheck(store, [mine], how).gone == 0  # not within five hours
+        sim.posts.append(all_of_them[0])  # Reddit had only lost it for a moment
+        passes(MISSED)
+        assert recheck(store, [mine], how).gone == 1
+        assert held(store) == truth(all_of_them[0], *all_of_them[2:])
+
+
+def test_when_most_of_it_is_left_out_at_once_nothing_is_wiped(
+    home: Home, store: Store, passes: Passing
+) -> None:
+    mine = case(home.cases)
+    with SimReddit(links(30)) as sim:
+        how = settings(sim, home.folder)
+        collect(store, [mine], how)
+        sim.purge(*sim.posts[:20])
+        for _ in range(2):
+            passes(24 * MISSED)
+            with pytest.raises(CollectorError, match="--many-gone"):
+                recheck(store, [mine], how)
+        assert len(held(store)) == 30
+        assert "failed" in ledger(store)["status"].to_list()
+        recheck(store, [mine], how, many_gone=True)
+        passes(MISSED)
+        recheck(store, [mine], how, many_gone=True)
+        assert held(store) == truth(*sim.posts)
+
+
+def test_an_edit_changes_the_words_and_is_scored_again(
+    home: Home, store: Store, aftershock: Any, passes: Passing
+) -> None:
+    mine = case(home.cases)
+    with SimReddit(links(2)) as sim:
+        how = settings(sim, home.folder)
+        collect(store, [mine], how)
+        assert aftershock("score").code == 0
+        before = compounds(store)
+        sim.posts[0] |= {"selftext": "I love and adore this.", "edited": time.time()}
+        # No longer about the case: the words that are kept are the ones that stand there all the
+        # same, since the old ones may be what its author wanted to take back.
+        sim.posts[1] |= {"title": "Nothing of it", "selftext": "Sorry.", "edited": time.time()}
+        passes(24 * MISSED)
+        recheck(store, [mine], how)
+        assert held(store) == truth(*sim.posts)
+        assert aftershock("score").code == 0
+        after = compounds(store)
+    uri = f"reddit:{sim.posts[0]['name']}"
+    assert after[uri] > before[uri]
+
+
+def compounds(store: Store) -> dict[str, float]:
+    scores = stored(store, "scores").join(stored(store).select("post", "uri"), on="post")
+    return dict(scores.select("uri", "compound").iter_rows())
+
+
+def test_everything_kept_is_asked_about_once_a_day_in_hundreds(
+    home: Home, store: Store, passes: Passing
+) -> None:
+    mine = case(home.cases)
+    with SimReddit(links(120)) as sim:
+        how = settings(sim, home.folder)
+        collect(store, [mine], how)
+        sim.log.clear()
+        assert recheck(store, [mine], how).reading.items == 0  # the collector has just seen it
+        passes(24 * MISSED)
+        sim.log.clear()
+        unit = recheck(store, [mine], how)
+        assert (unit.reading.items, sim.asked("/api/info")) == (120, 2)
+        assert (unit.collector, unit.reading.unit, unit.reading.status) == (
+            "recheck",
+            "posts kept",
+            "done",
+        )
+    checks = stored(store, "checks")
+    assert (checks["next_at"] - checks["checked_at"]).max().total_seconds() < 48 * 3600
+
+
+@pytest.mark.long
+def test_a_recheck_that_is_cut_off_goes_on_where_it_was(
+    home: Home, store: Store, slept: list[float], passes: Passing
+) -> None:
+    mine = case(home.cases)
+    with SimReddit(links(230)) as sim:
+        collect(store, [mine], settings(sim, home.folder))
+        for one in sim.posts[::50]:
+            sim.delete(one)
+        passes(24 * MISSED)
+        sim.log.clear()
+        first = recheck(store, [mine], settings(sim, home.folder, budget=2))
+        assert (first.reading.status, sim.asked("/api/info")) == ("partial", 1)
+        sim.fault("/api/info", times=3, status=503)
+        with pytest.raises(TryLaterError, match="503"):
+            recheck(store, [mine], settings(sim, home.folder))
+        sim.log.clear()
+        recheck(store, [mine], settings(sim, home.folder))
+        assert sim.asked("/api/info") == 2
+        assert held(store) == truth(*(one for n, one in enumerate(sim.posts) if n % 50))
