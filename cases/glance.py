@@ -17,10 +17,12 @@ from itertools import groupby
 import numpy as np
 import numpy.typing as npt
 
-from cases.blocks import ASCII, VANISHES, Places, kinds
+from cases.blocks import ASCII, BARE, VANISHES, Places, kinds
 from cases.clauses import EDGE, GAP, SIGNS, UNDERSCORE, Atom
 
 READY = find_spec("hyperscan") is not None
+
+PIECE = 1 << 18  # bytes that stay near the processor while they are compared
 
 # Between words in raw JSON: neither a letter nor the quote that ends a string; escapes but \u.
 _SIGN = r'(?:[^a-z0-9_"\\]|\\[^u])'
@@ -30,7 +32,11 @@ _AFTER = r"[^a-z0-9_]"
 _LETTER = re.compile(re.escape(EDGE) + r"[a-z]\(\?:")
 _CODED = (
     r"\\u",
-    r"&(?:[^alg]|a[^m]|am[^p]|amp[^;]|l[^t]|lt[^;]|g[^t]|gt[^;])",
+    # Entities other than those of &, < and >, which show no letters.
+    rf"&(?:#|{'|'.join(name for name in BARE if name.lower() not in ('amp', 'lt', 'gt'))})",
+    r"&(?:amp|lt|gt)[^;]",
+    r"&(?:[b-fh-km-z]|a[a-ln-z0-9]|am[a-oq-z0-9]|[lg][a-su-z0-9])[a-z0-9]{0,30};",
+    r"&(?:am|l|g);",
 )
 
 
@@ -86,7 +92,8 @@ def _beginning(raw: npt.NDArray[np.uint8], one: int, other: int) -> Places:
     Hyperscan has no word to hold on to in a.i., and takes five times as long for that alone.
     """
     last = len(raw) - 1
-    at = np.flatnonzero((raw | 0x20) == one)
+    pieces = range(0, max(len(raw), 1), PIECE)
+    at = np.concatenate([np.flatnonzero((raw[n : n + PIECE] | 0x20) == one) + n for n in pieces])
     word = _word()
     before, after = raw[np.maximum(at - 1, 0)], raw[np.minimum(at + 1, last)]
     escape = (raw[np.maximum(at - 2, 0)] == ord("\\")) & word[before]
