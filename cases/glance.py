@@ -50,7 +50,7 @@ class Glance:
         self._letters = sorted({_of_letters(atom) for atom in letters})
         words = [_raw(atom) for atom in sorted(set(atoms) - letters)]
         asked = [*named.values()]
-        caseless = [hyperscan.HS_FLAG_CASELESS] * len(words) + [0] * len(_CODED)
+        caseless = [hyperscan.HS_FLAG_CASELESS] * (len(words) + len(_CODED))
         patterns = [pattern.encode("latin-1") for pattern in (*words, *_CODED)]
         patterns += [_hiding(ASCII, b""), _hiding(VANISHES, b"[A-Za-z0-9_\x80-\xff]")]
         patterns += [pattern.encode("latin-1") for pattern in asked]
