@@ -76,17 +76,19 @@ class Glance:
         self._base.scan(data, match_event_handler=on)  # type: ignore[type-var]
         places = {name: np.array(ends, np.int64) for name, ends in found.items()}
         raw = np.frombuffer(data, np.uint8)
-        single = [_beginning(raw, one, other) for one, other in self._letters]
+        single = [_beginning(raw, a, b, whole=whole) for a, b, whole in self._letters]
         return places | {"": np.concatenate([places[""], *single])}
 
 
-def _of_letters(atom: Atom) -> tuple[int, int]:
-    """The single letter a pair begins with, and the first one of the word after it."""
+def _of_letters(atom: Atom) -> tuple[int, int, bool]:
+    """The single letter a pair begins with, the first one of the word after it, and whether that
+    is all of this word."""
     rest = atom.pattern.removeprefix(EDGE)
-    return ord(rest[0]), ord(rest[1 + len(f"(?:{GAP}")])
+    word = rest[1 + len(f"(?:{GAP}") :]
+    return ord(rest[0]), ord(word[0]), word[1:].startswith(EDGE)
 
 
-def _beginning(raw: npt.NDArray[np.uint8], one: int, other: int) -> Places:
+def _beginning(raw: npt.NDArray[np.uint8], one: int, other: int, *, whole: bool) -> Places:
     """Where a letter stands alone and the next word begins with another, or a string ends first.
 
     Hyperscan has no word to hold on to in a.i., and takes five times as long for that alone.
@@ -98,11 +100,16 @@ def _beginning(raw: npt.NDArray[np.uint8], one: int, other: int) -> Places:
     before, after = raw[np.maximum(at - 1, 0)], raw[np.minimum(at + 1, last)]
     escape = (raw[np.maximum(at - 2, 0)] == ord("\\")) & word[before]
     at = at[~word[after] & (~word[before] | escape)]
+    # Every flair has a field "a"; only a value can go on in the string after it.
+    quoted = (raw[np.maximum(at - 1, 0)] == ord('"')) & (raw[np.minimum(at + 1, last)] == ord('"'))
+    at = at[~(quoted & (raw[np.minimum(at + 2, last)] == ord(":")))]
     found = [at[:0]]
     for step in range(1, 9):
         here = raw[np.minimum(at + step, last)]
         begins = (here | 0x20) == other
         open_ = (here == ord('"')) | (here == ord("\\")) | (here == ord("&"))
+        if whole:  # "a is" is none of a.i.
+            begins &= ~word[raw[np.minimum(at + step + 1, last)]]
         found.append(at[begins | open_])
         at = at[~(begins | open_ | word[here])]
     return np.concatenate([*found, at]) + 1
