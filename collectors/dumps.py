@@ -281,9 +281,15 @@ class Filter:
         found: Mask = (state != READ) | self.kept[kind].has(own)
         # Nested records have ids as well, and the first of a line may be one of theirs.
         several = asked & ~found & (_count(block, _field("id")) > 1)
-        for line in np.flatnonzero(several).tolist():
-            names = [code(name.decode()) for name in _ID.findall(block.line(line))]
-            found[line] = self.kept[kind].has(np.array(names, np.uint64)).any()
+        named = [
+            (line, code(name.decode()))
+            for line in np.flatnonzero(several).tolist()
+            for name in _ID.findall(block.line(line))
+        ]
+        if named:  # asked about all at once
+            lines, ids = zip(*named, strict=True)
+            kept = self.kept[kind].has(np.array(ids, np.uint64))
+            found[np.array(lines)[kept]] = True
         return found
 
     def _note(self, block: Block, lines: Mask, kind: str, parse: int) -> Places:
