@@ -8,6 +8,7 @@ never drops a line that a query takes.
 from __future__ import annotations
 
 import html
+import html.entities
 import re
 import unicodedata
 from collections.abc import Iterable, Iterator
@@ -32,6 +33,10 @@ TOGETHER = 32  # patterns in one search: beyond some 60 literals regexes lose th
 BLANK, QUOTE, BACKSLASH, AMPERSAND, NEWLINE = 0x20, 0x22, 0x5C, 0x26, 0x0A
 _ESCAPE = re.compile(r"\\(?:u([0-9A-Fa-f]{4})|.)")
 _ENTITY = re.compile(r"&(?:#[0-9]+;?|#[xX][0-9a-fA-F]+;?|[^\t\n\f <&#;]{1,32};?)")
+# Names that count without a semicolon (&nbsp but not &crop, as in the addresses of pictures).
+BARE = sorted(name for name in html.entities.html5 if not name.endswith(";"))
+ENTITY = rf"&(?:#|{'|'.join(BARE)}|[A-Za-z][A-Za-z0-9]{{1,31}};)"
+_ANY_ENTITY = re.compile(ENTITY.encode())
 _BEYOND = re.compile(r"[^\x00-\x7f]+")
 # A character outside ASCII between two letters: parts or stays apart; vanishes; shows ASCII.
 APART, VANISHES, ASCII = 0, 1, 2
@@ -277,8 +282,31 @@ def _entities(raw: Bytes) -> Places:
     one, two, three, four = (raw[np.minimum(found + n, last)] for n in range(1, 5))
     plain = (one == ord("a")) & (two == ord("m")) & (three == ord("p")) & (four == ord(";"))
     plain |= ((one == ord("l")) | (one == ord("g"))) & (two == ord("t")) & (three == ord(";"))
-    others: Places = found[~plain]
-    return others
+    text = raw.data
+    names = [at for at in _closed(raw, found[~plain]) if _ANY_ENTITY.match(text, at) is not None]
+    return np.array(names, np.int64)
+
+
+def _closed(raw: Bytes, found: Places) -> list[int]:
+    """Of these signs & the ones before `#`, before a name that needs no semicolon, or not far
+    before a semicolon: of the many in the addresses of pictures none."""
+    last = len(raw) - 1
+    ends = np.flatnonzero(raw == ord(";"))
+    one, two = (raw[np.minimum(found + n, last)].astype(np.int64) for n in (1, 2))
+    near = (one == ord("#")) | _begins_bare()[one << 8 | two]
+    if len(ends):
+        end = ends[np.minimum(np.searchsorted(ends, found), len(ends) - 1)]
+        near |= (end > found) & (end - found <= 33)
+    closed: list[int] = found[near].tolist()
+    return closed
+
+
+@cache
+def _begins_bare() -> Mask:
+    """Which two bytes, as one number, begin a name that needs no semicolon."""
+    table = np.zeros(1 << 16, np.bool_)
+    table[[ord(name[0]) << 8 | ord(name[1]) for name in BARE]] = True
+    return table
 
 
 def _unescaped(found: re.Match[str]) -> str:

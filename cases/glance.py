@@ -17,10 +17,12 @@ from itertools import groupby
 import numpy as np
 import numpy.typing as npt
 
-from cases.blocks import ASCII, VANISHES, Places, kinds
+from cases.blocks import ASCII, BARE, VANISHES, Places, kinds
 from cases.clauses import EDGE, GAP, SIGNS, UNDERSCORE, Atom
 
 READY = find_spec("hyperscan") is not None
+
+PIECE = 1 << 18  # bytes that stay near the processor while they are compared
 
 # Between words in raw JSON: neither a letter nor the quote that ends a string; escapes but \u.
 _SIGN = r'(?:[^a-z0-9_"\\]|\\[^u])'
@@ -30,7 +32,11 @@ _AFTER = r"[^a-z0-9_]"
 _LETTER = re.compile(re.escape(EDGE) + r"[a-z]\(\?:")
 _CODED = (
     r"\\u",
-    r"&(?:[^alg]|a[^m]|am[^p]|amp[^;]|l[^t]|lt[^;]|g[^t]|gt[^;])",
+    # Entities other than those of &, < and >, which show no letters.
+    rf"&(?:#|{'|'.join(name for name in BARE if name.lower() not in ('amp', 'lt', 'gt'))})",
+    r"&(?:amp|lt|gt)[^;]",
+    r"&(?:[b-fh-km-z]|a[a-ln-z0-9]|am[a-oq-z0-9]|[lg][a-su-z0-9])[a-z0-9]{0,30};",
+    r"&(?:am|l|g);",
 )
 
 
@@ -44,7 +50,7 @@ class Glance:
         self._letters = sorted({_of_letters(atom) for atom in letters})
         words = [_raw(atom) for atom in sorted(set(atoms) - letters)]
         asked = [*named.values()]
-        caseless = [hyperscan.HS_FLAG_CASELESS] * len(words) + [0] * len(_CODED)
+        caseless = [hyperscan.HS_FLAG_CASELESS] * (len(words) + len(_CODED))
         patterns = [pattern.encode("latin-1") for pattern in (*words, *_CODED)]
         patterns += [_hiding(ASCII, b""), _hiding(VANISHES, b"[A-Za-z0-9_\x80-\xff]")]
         patterns += [pattern.encode("latin-1") for pattern in asked]
@@ -70,32 +76,40 @@ class Glance:
         self._base.scan(data, match_event_handler=on)  # type: ignore[type-var]
         places = {name: np.array(ends, np.int64) for name, ends in found.items()}
         raw = np.frombuffer(data, np.uint8)
-        single = [_beginning(raw, one, other) for one, other in self._letters]
+        single = [_beginning(raw, a, b, whole=whole) for a, b, whole in self._letters]
         return places | {"": np.concatenate([places[""], *single])}
 
 
-def _of_letters(atom: Atom) -> tuple[int, int]:
-    """The single letter a pair begins with, and the first one of the word after it."""
+def _of_letters(atom: Atom) -> tuple[int, int, bool]:
+    """The single letter a pair begins with, the first one of the word after it, and whether that
+    is all of this word."""
     rest = atom.pattern.removeprefix(EDGE)
-    return ord(rest[0]), ord(rest[1 + len(f"(?:{GAP}")])
+    word = rest[1 + len(f"(?:{GAP}") :]
+    return ord(rest[0]), ord(word[0]), word[1:].startswith(EDGE)
 
 
-def _beginning(raw: npt.NDArray[np.uint8], one: int, other: int) -> Places:
+def _beginning(raw: npt.NDArray[np.uint8], one: int, other: int, *, whole: bool) -> Places:
     """Where a letter stands alone and the next word begins with another, or a string ends first.
 
     Hyperscan has no word to hold on to in a.i., and takes five times as long for that alone.
     """
     last = len(raw) - 1
-    at = np.flatnonzero((raw | 0x20) == one)
+    pieces = range(0, max(len(raw), 1), PIECE)
+    at = np.concatenate([np.flatnonzero((raw[n : n + PIECE] | 0x20) == one) + n for n in pieces])
     word = _word()
     before, after = raw[np.maximum(at - 1, 0)], raw[np.minimum(at + 1, last)]
     escape = (raw[np.maximum(at - 2, 0)] == ord("\\")) & word[before]
     at = at[~word[after] & (~word[before] | escape)]
+    # Every flair has a field "a"; only a value can go on in the string after it.
+    quoted = (raw[np.maximum(at - 1, 0)] == ord('"')) & (raw[np.minimum(at + 1, last)] == ord('"'))
+    at = at[~(quoted & (raw[np.minimum(at + 2, last)] == ord(":")))]
     found = [at[:0]]
     for step in range(1, 9):
         here = raw[np.minimum(at + step, last)]
         begins = (here | 0x20) == other
         open_ = (here == ord('"')) | (here == ord("\\")) | (here == ord("&"))
+        if whole:  # "a is" is none of a.i.
+            begins &= ~word[raw[np.minimum(at + step + 1, last)]]
         found.append(at[begins | open_])
         at = at[~(begins | open_ | word[here])]
     return np.concatenate([*found, at]) + 1

@@ -48,14 +48,22 @@ _MARKER = (
     rf'{_field("(?:body|selftext|title|edited_title)")} +" +(?:deleted|removed|unavailable)'
     r'(?: (?:by|in|on|due|for|from) [a-z0-9 \x7f]*)? *"'
 )
+_LATER = rf'{_field("was_deleted_later")} +"?(?:true|1)'
 _SAID = "|".join(
     (
         _MARKER,
-        rf'{_field("was_deleted_later")} +"?(?:true|1)',
+        _LATER,
         rf'{_field("collapsed_reason_code")} +"deleted"',
     )
 )
 GONE = rf'{_SAID}|{_field("removed_by_category")} +"[a-z0-9\x7f]'
+# Beside plain facts of `_meta` the fact is the record's own.
+_LATER_ITSELF = rf'{_field("_meta")} +(?:"[a-z0-9\x7f]+" +"?[a-z0-9\x7f ]+"? +)*{_LATER}'
+_BY = rf'{_field("removed_by_category")} +"'
+_BY_KNOWN = _BY + (
+    "(?:reddit|moderator|automod\x7ffiltered|deleted|content\x7ftakedown|author"
+    '|copyright\x7ftakedown|community\x7fops|anti\x7fevil\x7fops)"'
+)
 # What a record holds as it stands that `GONE` may be found in.
 GLANCE_GONE = (
     r'"(?:[^a-z0-9_"\\]|\\.){1,9}(?:deleted|removed|unavailable)'
@@ -246,7 +254,8 @@ class Filter:
             wanted |= (state != READ) | self.roots.has(root)
         wanted &= asked
         wanted[: max(parse, 0)] = False
-        self._note(block, asked & ~wanted, kind)
+        unsure = self._note(block, asked & ~wanted, kind, parse)
+        wanted[unsure] = True
         return own, titled, np.flatnonzero(wanted)
 
     def quoting(self, block: Block) -> tuple[Codes, Mask]:
@@ -254,34 +263,61 @@ class Filter:
         quoted, state = _ids(block, _field("crosspost_parent"))
         return quoted, state == READ
 
+    def quoting_roots(self, data: memoryview) -> list[bytes]:
+        """The lines of a block that are crossposts of submissions which a case takes."""
+        key = b'"crosspost_parent"'
+        at = np.array([found.end() for found in re.finditer(key, data)], np.int64)
+        if not len(at):
+            return []
+        raw = np.frombuffer(data, np.uint8)
+        quoted, state = _read(raw, at)
+        ends: Places = np.flatnonzero(raw == ord("\n"))
+        lines = _lines(ends, at[(state == READ) & self.roots.has(quoted)])
+        starts = np.concatenate([[0], ends[:-1] + 1])
+        return [bytes(data[starts[n] : ends[n]]) for n in np.flatnonzero(lines)]
+
     def _kept(self, block: Block, asked: Mask, kind: str) -> Mask:
         own, state = _ids(block, _field("id"))
         found: Mask = (state != READ) | self.kept[kind].has(own)
         # Nested records have ids as well, and the first of a line may be one of theirs.
         several = asked & ~found & (_count(block, _field("id")) > 1)
-        for line in np.flatnonzero(several).tolist():
-            names = [code(name.decode()) for name in _ID.findall(block.line(line))]
-            found[line] = self.kept[kind].has(np.array(names, np.uint64)).any()
+        named = [
+            (line, code(name.decode()))
+            for line in np.flatnonzero(several).tolist()
+            for name in _ID.findall(block.line(line))
+        ]
+        if named:  # asked about all at once
+            lines, ids = zip(*named, strict=True)
+            kept = self.kept[kind].has(np.array(ids, np.uint64))
+            found[np.array(lines)[kept]] = True
         return found
 
-    def _note(self, block: Block, lines: Mask, kind: str) -> None:
-        """Remember what these lines say is deleted."""
+    def _note(self, block: Block, lines: Mask, kind: str, parse: int) -> Places:
+        """Remember what these lines say is deleted; gives those that only parsing can judge, since
+        what is said may be said of a record inside of theirs, such as the post of a crosspost."""
         marked = np.flatnonzero(lines & block.tokens.str.contains(GONE).to_numpy())
         if not len(marked):
-            return
+            return marked
         told = block.tokens.gather(marked)
         submission = told.str.contains(_field("selftext"), literal=True)
         # Gone at the first look and back at the second: the category of the first is left standing.
         gone = told.str.contains(_SAID) | ~told.str.contains(BACK)
-        marked = marked[(gone & (submission == (kind == "t3"))).to_numpy()]
+        here = (gone & (submission == (kind == "t3"))).to_numpy()
+        nested = told.str.contains(_LATER) & ~told.str.contains(_LATER_ITSELF)
+        nested |= told.str.contains(_BY + r"[a-z0-9\x7f]") & ~told.str.contains(_BY_KNOWN)
+        # Neither a submission's text nor a comment's, or both: an odd record, or one inside of it.
+        nested |= submission == told.str.contains(_field("body"), literal=True)
+        nested |= told.str.count_matches(_field("title"), literal=True) > 1
+        nested |= told.str.count_matches(_field("id"), literal=True) > 1
         own, state = _ids(block, _field("id"))
-        several = _count(block, _field("id")) > 1
-        clear = marked[(state[marked] == READ) & ~several[marked]]
-        self.gone[kind].add(own[clear])
-        for line in marked[(state[marked] != READ) | several[marked]].tolist():
+        clear = (state[marked] == READ) & ~nested.to_numpy()
+        self.gone[kind].add(own[marked[here & clear]])
+        for line in marked[here & ~clear & (marked < parse)].tolist():
             name = _own_id(block.line(line))
             if name is not None:
                 self.gone[kind].add([code(name)])
+        unsure: Places = marked[~clear & (marked >= parse)]
+        return unsure
 
     def spared(self, posts: pl.DataFrame) -> pl.DataFrame:
         """Without the posts that a line of this import says are deleted."""

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
-from cases.blocks import Block, Room
+from cases.blocks import Room
 from collectors import files, shapes
 from collectors.dumps import Filter, Ids, Look
 from collectors.files import DamagedError
@@ -294,14 +294,10 @@ class File:
         if not self.quoted.meets(sieve.roots):
             return
         self.meter.total += self.plan.size
-        room = Room()
         for _, data, _ in files.blocks(files.chunks(self.plan.path, self.meter.read)):
-            if data is None or b"crosspost_parent" not in data.obj:  # type: ignore[operator]
-                continue
-            block = Block(data, room)
-            quoted, readable = sieve.quoting(block)
-            for line in np.flatnonzero(readable & sieve.roots.has(quoted)).tolist():
-                yield files.parsed(block.line(line))[0]
+            if data is not None:
+                for raw in sieve.quoting_roots(data):
+                    yield files.parsed(raw)[0]
 
     def _ended(self, *, again: bool = False) -> Iterator[Batch]:
         self.place = Place(ENDED)

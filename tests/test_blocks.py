@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+from html.entities import html5
 from typing import Any
 
 import polars as pl
@@ -15,6 +16,7 @@ from test_query import SOURCES_OF_ASCII, Spelt, expected, queries, raws, written
 from cases.blocks import Block, Sieve
 from cases.case import load_all
 from cases.folding import fold, fold_text
+from cases.glance import READY, Glance
 from cases.query import Query, parse
 
 quick = settings(deadline=None, max_examples=80)
@@ -120,10 +122,32 @@ def test_every_letter_that_folds_to_ascii_is_seen_in_a_block() -> None:
         ("ai&gt;", "ai"),
         ("&lt;ai", "ai"),
         (r"cr\u0026eacute;\u0026#233;", "créé"),
+        ("cr&eacute&eacute", "créé"),
+        ("sou&notnd", "nd"),
+        ("&ampai", "ai"),
     ],
 )
 def test_entities_hide_no_word(entity: str, word: str) -> None:
-    assert passing(word, f'{{"body":"{entity}"}}'.encode()) == [True]
+    raw = f'{{"body":"{entity}"}}'.encode()
+    assert passing(word, raw) == [True]
+    if READY:
+        query = parse(word)
+        glance = Glance(Sieve([query]).rarest, {})
+        assert len(glance.places(memoryview(raw + b"\n"))[""])
+
+
+def test_every_entity_of_html_is_looked_at_and_no_parameter_of_an_address() -> None:
+    names = [name for name in html5 if name.lower().rstrip(";") not in ("amp", "lt", "gt")]
+    for name in names:
+        lines, _ = Block(f"x&{name} y\n".encode()).doubtful()
+        assert len(lines), name
+    address = b"https://pictures.invalid/a.jpeg?width=640&crop=smart&auto=webp&format=pjpg&s=1f\n"
+    assert not len(Block(address).doubtful()[0])
+    if READY:
+        glance = Glance([], {})
+        for name in names:
+            assert len(glance.places(memoryview(f"x&{name} y\n".encode()))[""]), name
+        assert not len(glance.places(memoryview(address))[""])
 
 
 def test_lines_keep_their_places_among_others() -> None:

@@ -167,8 +167,11 @@ def records(draw: st.DrawFn) -> dict[str, Any]:
         some |= {"id": name, "body": draw(TEXTS), "parent_id": f"t3_{draw(NAMES)}"}
         some |= {"link_id": draw(NAMES.map("t3_{}".format) | NAMES)} if draw(st.booleans()) else {}
     elif form == "flat":
-        some |= {"id": name, "kind": draw(st.sampled_from(["t1", "t3"])), "text": draw(TEXTS)}
-        some |= {"link_id": f"t3_{draw(NAMES)}"} if draw(st.booleans()) else {"title": draw(TEXTS)}
+        # A submission has a title, also in this shape: without one it would be read with comments.
+        kind = draw(st.sampled_from(["t1", "t3"]))
+        some |= {"id": name, "kind": kind, "text": draw(TEXTS)}
+        some |= {"link_id": f"t3_{draw(NAMES)}"} if draw(st.booleans()) else {}
+        some |= {"title": draw(TEXTS)} if kind == "t3" or draw(st.booleans()) else {}
     else:
         return own_post(1, text=draw(TEXTS), quoted=draw(st.none() | st.just(own_post(2)["uri"])))
     keys = draw(st.permutations(sorted({**some, **extra})))
@@ -283,6 +286,27 @@ def test_what_one_file_says_is_deleted_does_not_come_in_from_an_older_copy(tmp_p
     model = Model(cases)
     model.take(archive.collect(cases, model, ImportSettings(paths)))
     assert sorted(model.posts) == ["reddit:t3_s4", "reddit:t3_s5", "reddit:t3_s9"]
+
+
+@pytest.mark.parametrize("glance", [READY, False])
+def test_what_is_said_of_a_record_inside_of_another_deletes_the_other_only(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, glance: bool
+) -> None:
+    monkeypatch.setattr(dumps, "GLANCE", glance)
+    cases = [case(tmp_path)]
+    removed = submission(8, title="x", selftext="[removed]", removed_by_category="moderator")
+    marked: list[dict[str, Any]] = [
+        submission(1, title="x", crosspost_parent="t3_s8", crosspost_parent_list=[removed]),
+        submission(2, title="x", media={"oembed": {"title": "[deleted]"}}),
+        submission(3, title="x", media={"was_deleted_later": True}),
+        submission(4, title="x", removed_by_category="null"),
+        submission(5, title="x", _meta={"edited_title": "no", "was_deleted_later": True}),
+    ]
+    alive = [submission(n, title="Soundbox ai", selftext="") for n in range(1, 6)]
+    paths = [put(tmp_path / "new", ndjson(marked)), put(tmp_path / "old", ndjson(alive))]
+    model = Model(cases)
+    model.take(archive.collect(cases, model, ImportSettings(paths)))
+    assert sorted(model.posts) == [f"reddit:t3_s{n}" for n in range(1, 5)]
 
 
 def test_nearly_nothing_of_a_dump_is_parsed(
