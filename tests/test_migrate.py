@@ -9,7 +9,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import tarfile
 import tempfile
 import time
 from collections.abc import Iterator
@@ -43,8 +42,7 @@ print(store.scan("posts").collect().height, flush=True)
 def old(tmp_path: Path) -> Path:
     """The store of the first version, unpacked."""
     folder = tmp_path / "store"
-    with tarfile.open(PACKED) as packed:
-        packed.extractall(folder, filter="data")
+    shutil.unpack_archive(PACKED, folder)
     return folder
 
 
@@ -214,8 +212,7 @@ def read_only() -> Iterator[Path]:
     """The old store where this process may read but not write."""
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place) / "store"
-        with tarfile.open(PACKED) as packed:
-            packed.extractall(folder, filter="data")
+        shutil.unpack_archive(PACKED, folder)
         for path in (Path(place), folder, *folder.rglob("*")):
             path.chmod(0o555 if path.is_dir() else 0o444)
         root = os.geteuid() == 0
