@@ -45,7 +45,7 @@ def _field(name: str) -> str:
 
 # "[deleted]", "[ Removed by Reddit ]" as a whole text; "deleted" without brackets is a word.
 _MARKER = (
-    rf'{_field("(?:body|selftext|title|edited_title)")} +" +(?:deleted|removed|unavailable)'
+    rf'{_field("(?:body|selftext|text|title|edited_title)")} +" +(?:deleted|removed|unavailable)'
     r'(?: (?:by|in|on|due|for|from) [a-z0-9 \x7f]*)? *"'
 )
 _LATER = rf'{_field("was_deleted_later")} +"?(?:true|1)'

@@ -6,6 +6,7 @@ import json
 import random
 import tempfile
 from collections.abc import Iterable, Iterator, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from test_archive import AT, comment, ndjson, own_post, put, submission, zstd
 from cases.case import Case
 from cases.glance import READY
 from cases.match import match
-from collectors import archive, dumps, files, readings
+from collectors import archive, dumps, files, readings, shapes
 from collectors.archive import ImportSettings
 from store.schema import Batch
 
@@ -202,6 +203,33 @@ def dump(draw: st.DrawFn) -> bytes:
     return draw(st.sampled_from([b"\n", b"\n", b"\r\n"])).join(lines) + b"\n"
 
 
+def alive_once(dumps_: list[bytes]) -> list[bytes]:
+    """Without what is the second living copy of a post, in whichever of the files: what several
+    copies come to depends on batches. Deletions stay."""
+    seen: set[str] = set()
+    kept = []
+    for data in dumps_:
+        lines = []
+        for line in data.splitlines(keepends=True):
+            uri = _alive(line)
+            if uri is None or uri not in seen:
+                lines.append(line)
+            if uri is not None:
+                seen.add(uri)
+        kept.append(b"".join(lines))
+    return kept
+
+
+def _alive(line: bytes) -> str | None:
+    record, _ = files.parsed(line)
+    normaliser = None if isinstance(record, str) else shapes.recognise(record)
+    if normaliser is None:
+        return None
+    now = datetime.now(UTC)
+    row = readings.tried(normaliser, record, now, now)
+    return row["uri"] if isinstance(row, dict) else None
+
+
 def first_known(data: bytes) -> bytes:
     return ndjson([submission(99, id="zz")]) + data
 
@@ -214,7 +242,8 @@ def test_an_import_through_the_prefilter_keeps_what_one_of_every_line_keeps(
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         cases = [case(folder), case(folder, "terms AND (créé* OR box)", "other")]
-        paths = [put(folder / f"{n}", first_known(data)) for n, data in enumerate(dumps_)]
+        written = [first_known(data) for data in alive_once(dumps_)]
+        paths = [put(folder / f"{n}", data) for n, data in enumerate(written)]
         found = []
         before = ndjson(
             [
@@ -307,6 +336,22 @@ def test_what_is_said_of_a_record_inside_of_another_deletes_the_other_only(
     model = Model(cases)
     model.take(archive.collect(cases, model, ImportSettings(paths)))
     assert sorted(model.posts) == [f"reddit:t3_s{n}" for n in range(1, 5)]
+
+
+@pytest.mark.parametrize("glance", [READY, False])
+def test_a_flat_record_that_says_deleted_keeps_an_older_copy_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, glance: bool
+) -> None:
+    monkeypatch.setattr(dumps, "GLANCE", glance)
+    cases = [case(tmp_path)]
+    flat = comment(7, id="a7", kind="t1", text="[deleted]")
+    del flat["body"]
+    alive = [comment(7, id="a7", body="Soundbox ai"), comment(8, id="a8", body="Soundbox ai")]
+    other = comment(9, id="a9", body="nothing of it")
+    paths = [put(tmp_path / "new", ndjson([other, flat])), put(tmp_path / "old", ndjson(alive))]
+    model = Model(cases)
+    model.take(archive.collect(cases, model, ImportSettings(paths)))
+    assert list(model.posts) == ["reddit:t1_a8"]
 
 
 def test_nearly_nothing_of_a_dump_is_parsed(
