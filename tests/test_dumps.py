@@ -251,9 +251,7 @@ def test_an_import_through_the_prefilter_keeps_what_one_of_every_line_keeps(
                 comment(2, id="a2", body="soundbox terms", retrieved_on=AT, link_id="t3_q"),
             ]
         )
-        # Every line parsed; looked through with Hyperscan where it is installed; and without it.
-        for whole, glance in ((True, False), (False, READY), (False, False)):
-            dumps.GLANCE = glance
+        for whole in (True, False):
             model = Model(cases)
             if earlier:
                 model.take(
@@ -264,9 +262,7 @@ def test_an_import_through_the_prefilter_keeps_what_one_of_every_line_keeps(
             counts = {b.reading.unit: b.reading.items for b in batches}
             ends = {b.reading.unit: b.reading.status for b in batches}
             found.append((model.holds(), sum(counts.values()), ends))
-        dumps.GLANCE = READY
         assert found[0] == found[1]
-        assert found[0] == found[2]
 
 
 def test_comments_come_in_by_their_submission_by_their_words_or_because_they_are_kept(
@@ -317,11 +313,9 @@ def test_what_one_file_says_is_deleted_does_not_come_in_from_an_older_copy(tmp_p
     assert sorted(model.posts) == ["reddit:t3_s4", "reddit:t3_s5", "reddit:t3_s9"]
 
 
-@pytest.mark.parametrize("glance", [READY, False])
 def test_what_is_said_of_a_record_inside_of_another_deletes_the_other_only(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, glance: bool
+    tmp_path: Path,
 ) -> None:
-    monkeypatch.setattr(dumps, "GLANCE", glance)
     cases = [case(tmp_path)]
     removed = submission(8, title="x", selftext="[removed]", removed_by_category="moderator")
     marked: list[dict[str, Any]] = [
@@ -338,11 +332,9 @@ def test_what_is_said_of_a_record_inside_of_another_deletes_the_other_only(
     assert sorted(model.posts) == [f"reddit:t3_s{n}" for n in range(1, 5)]
 
 
-@pytest.mark.parametrize("glance", [READY, False])
 def test_a_flat_record_that_says_deleted_keeps_an_older_copy_out(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, glance: bool
+    tmp_path: Path,
 ) -> None:
-    monkeypatch.setattr(dumps, "GLANCE", glance)
     cases = [case(tmp_path)]
     flat = comment(7, id="a7", kind="t1", text="[deleted]")
     del flat["body"]
