@@ -7,35 +7,53 @@ a query takes. Needs Hyperscan (`glance.READY`).
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 
 from cases.clauses import Atom, clauses
 from cases.glance import Glance, Verdict
-from cases.hidden import Bytes, Mask, Neighbours, Places, shown
+from cases.hidden import Bytes, Hiding, Mask, Neighbours, Places, shown
 from cases.query import Query
 
 NEWLINE = 0x0A
+PIECE = 1 << 18
 
 
-@dataclass(frozen=True)
 class Scan:
     """What one look at a block of whole lines found: each line's first byte and its newline, where
-    named patterns end, and which lines hold a rare word, coded letters or other hidden ones."""
+    named patterns end and in which lines, and which lines may matter to a query: they hold a rare
+    word, coded letters or others that hide."""
 
-    raw: Bytes
-    starts: Places
-    ends: Places
-    places: Mapping[str, Places]
-    words: Mask
-    coded: Mask
-    hidden: Mask
+    def __init__(self, data: memoryview, glance: Glance, rare: Neighbours) -> None:
+        self.data = data
+        self.raw: Bytes = np.frombuffer(data, np.uint8)
+        self.ends, leads = _marks(self.raw)
+        self.starts: Places = np.concatenate([[0], self.ends[:-1] + 1])[: len(self.ends)]
+        self.places = glance.places(data)
+        self._lines: dict[str, Places] = {}
+        self.hiding = Hiding.at(self.raw, leads)
+        self.coded = self.holding("coded")
+        self.maybe = self.holding("word") | self.coded
+        matter = rare.matter(self.raw, self.hiding)
+        self.maybe[np.searchsorted(self.ends, leads[matter])] = True
 
-    def lines(self, places: Places) -> Mask:
-        """Which lines these places, each just behind something found, stand in."""
-        there = np.zeros(len(self.ends), np.bool_)
-        there[np.searchsorted(self.ends, places - 1)] = True
+    def __len__(self) -> int:
+        return len(self.ends)
+
+    def line(self, number: int) -> bytes:
+        """A line, counted from 0, without its newline."""
+        return bytes(self.data[self.starts[number] : self.ends[number]])
+
+    def lines(self, name: str) -> Places:
+        """The line of each of the places of this name."""
+        if name not in self._lines:
+            self._lines[name] = np.searchsorted(self.ends, self.places[name] - 1)
+        return self._lines[name]
+
+    def holding(self, name: str) -> Mask:
+        """Which lines hold this pattern."""
+        there = np.zeros(len(self), np.bool_)
+        there[self.lines(name)] = True
         return there
 
 
@@ -51,39 +69,48 @@ class Sieve:
         if self.open:
             return
         rarest = frozenset[Atom]().union(*(parts[0] for parts in found))
+        every = rarest.union(*(clause for parts in found for clause in parts))
         self._glance = Glance(rarest, named or {})
         self._verdict = Verdict(found)
-        self._neighbours = Neighbours(word for atom in rarest for word in atom.words)
+        self._rare, self._any = (
+            Neighbours({word for atom in atoms for word in atom.words}) for atoms in (rarest, every)
+        )
 
     def scan(self, data: memoryview) -> Scan:
-        """Look at a block once. A line that no query takes may well be among those found."""
-        raw = np.frombuffer(data, np.uint8)
-        # Newlines and the first bytes of characters outside ASCII, told apart afterwards.
-        marks = np.flatnonzero(raw - np.uint8(NEWLINE + 1) >= 0xC0 - NEWLINE - 1)
-        what = raw[marks]
-        ends: Places = marks[what == NEWLINE]
-        places = self._glance.places(data)
-        hidden = self._neighbours.matter(raw, marks[what >= 0xC0])
-        starts = np.concatenate([[0], ends[:-1] + 1])[: len(ends)]
-        none = np.zeros(len(ends), np.bool_)
-        found = Scan(raw, starts, ends, places, none, none, none)
-        words, coded = (found.lines(places[name]) for name in ("word", "coded"))
-        return Scan(raw, starts, ends, places, words, coded, found.lines(hidden + 1))
+        """The first look. A line that no query takes may well be among the maybes."""
+        return Scan(data, self._glance, self._rare)
 
-    def takes(self, line: bytes, *, coded: bool) -> bool:
-        """Whether some query may take a line; `coded` as `scan` found it."""
-        if self._verdict(line):
-            return True
-        # Letters that matter to the rarest word alone were found above; here any may matter.
-        return (coded or not line.isascii()) and self._verdict(shown(line, coded=coded))
+    def taken(self, scan: Scan, asked: Mask) -> list[int]:
+        """The second look, at the maybes among the lines that are asked for."""
+        maybe = scan.maybe & asked
+        lines = np.searchsorted(scan.ends, scan.hiding.leads)
+        there = maybe[lines]
+        matter = self._any.matter(scan.raw, scan.hiding.among(there))
+        hidden = set(lines[there][matter].tolist())
+        taken = []
+        for n in np.flatnonzero(maybe).tolist():
+            line, coded = scan.line(n), bool(scan.coded[n])
+            if self._verdict(line) or (
+                (coded or n in hidden) and self._verdict(shown(line, coded=coded))
+            ):
+                taken.append(n)
+        return taken
 
     def passes(self, data: bytes) -> Mask:
         """One truth value a line: False where no query takes the record."""
-        if self.open:
-            return np.ones(data.count(b"\n"), np.bool_)
-        scan = self.scan(memoryview(data))
-        passing = scan.words | scan.coded | scan.hidden
-        for n in np.flatnonzero(passing):
-            line = data[scan.starts[n] : scan.ends[n] + 1]
-            passing[n] = self.takes(line, coded=bool(scan.coded[n]))
+        passing = np.full(data.count(b"\n"), self.open, np.bool_)
+        if not self.open:
+            passing[self.taken(self.scan(memoryview(data)), ~passing)] = True
         return passing
+
+
+def _marks(raw: Bytes) -> tuple[Places, Places]:
+    """The newlines, and the first bytes of characters outside ASCII: found as one, told apart
+    afterwards, and a piece at a time that stays next to the processor."""
+    found = [
+        np.flatnonzero(raw[n : n + PIECE] - np.uint8(NEWLINE + 1) >= 0xC0 - NEWLINE - 1) + n
+        for n in range(0, len(raw), PIECE)
+    ]
+    marks = np.concatenate(found) if found else np.empty(0, np.int64)
+    what = raw[marks]
+    return marks[what == NEWLINE], marks[what >= 0xC0]

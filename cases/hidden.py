@@ -12,6 +12,7 @@ import html.entities
 import re
 import unicodedata
 from collections.abc import Iterable
+from dataclasses import dataclass
 from functools import cache, lru_cache
 from typing import TypeAlias
 
@@ -19,7 +20,7 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from cases.folding import fold
+from cases.folding import LETTERS, fold
 
 Bytes: TypeAlias = npt.NDArray[np.uint8]
 Mask: TypeAlias = npt.NDArray[np.bool_]
@@ -44,8 +45,8 @@ APART, VANISHES, ASCII = 0, 1, 2
 TABLE = 0x20000  # beyond there are ideographs, and from the next bound tags and selectors
 BEYOND_TABLE = 0xE0000
 # What a byte is for `Neighbours`: 0 no part of a word, 1 to 37 a letter, digit or underscore.
-LETTERS = b"abcdefghijklmnopqrstuvwxyz0123456789_"
-OTHER = len(LETTERS) + 1  # a byte of a character outside ASCII: may be anything
+SIGNS = b"abcdefghijklmnopqrstuvwxyz0123456789_"
+OTHER = len(SIGNS) + 1  # a byte of a character outside ASCII: may be anything
 
 
 class Neighbours:
@@ -60,7 +61,7 @@ class Neighbours:
         self._three[OTHER] = self._three[:, :, OTHER] = self._three[:, 0] = True
         self._two[1:, OTHER] = True
         for word in words:
-            codes = [LETTERS.index(byte) + 1 for byte in word.encode()]
+            codes = [SIGNS.index(byte) + 1 for byte in word.encode()]
             for n, code in enumerate(codes):
                 before = codes[n - 1] if n else slice(None)
                 after = codes[n + 1] if n + 1 < len(codes) else slice(None)
@@ -70,23 +71,44 @@ class Neighbours:
         # Only between letters does it matter that something vanishes, and a chain begins with one.
         self._two[0] = self._two[OTHER] = self._two[:, 0] = False
 
-    def matter(self, raw: Bytes, leads: Places) -> Places:
-        """Of these first bytes of characters those whose letters may be letters of the words."""
-        if not len(leads):
-            return leads
+    def matter(self, raw: Bytes, hiding: Hiding) -> Mask:
+        """Of these characters those whose letters may be letters of the words."""
         last = len(raw) - 1
-        code, size = _decoded(raw, leads, last)
+        leads, sizes, shows = hiding.leads, hiding.sizes, hiding.shows
+        before = _classes()[raw[np.maximum(leads - 1, 0)]]
+        after = _classes()[raw[np.minimum(leads + sizes, last)]]
+        beside = leads[1:] == leads[:-1] + sizes[:-1]
+        before[1:][beside], after[:-1][beside] = shows[:-1][beside], shows[1:][beside]
+        matter: Mask = np.where(
+            hiding.kinds == ASCII,
+            self._three[before, np.where(shows == OTHER, 0, shows), after],
+            (hiding.kinds == VANISHES) & self._two[before, after],
+        )
+        return matter
+
+
+@dataclass(frozen=True)
+class Hiding:
+    """Characters outside ASCII in a block: their first bytes, sizes and kinds, and the one letter
+    that each shows, as `Neighbours` counts them (0: none; OTHER: several, or it vanishes)."""
+
+    leads: Places
+    sizes: Places
+    kinds: Bytes
+    shows: Bytes
+
+    @classmethod
+    def at(cls, raw: Bytes, leads: Places) -> Hiding:
+        code, sizes = _decoded(raw, leads)
         kind = kinds()[np.minimum(code, TABLE - 1)]
         kind[code >= TABLE] = APART
         kind[code >= BEYOND_TABLE] = ASCII
-        hiding = kind != APART
-        leads, code, kind = leads[hiding], code[hiding], kind[hiding]
-        before = _classes()[raw[np.maximum(leads - 1, 0)]]
-        after = _classes()[raw[np.minimum(leads + size[hiding], last)]]
         letter = _letters()[np.minimum(code, TABLE - 1)]
-        shows = (kind == ASCII) & self._three[before, letter, after]
-        joins = (kind == VANISHES) & self._two[before, after]
-        return leads[shows | joins]
+        several = ((kind == ASCII) & ((letter == 0) | (code >= TABLE))) | (kind == VANISHES)
+        return cls(leads, sizes, kind, np.where(several, OTHER, letter))
+
+    def among(self, some: Mask) -> Hiding:
+        return Hiding(self.leads[some], self.sizes[some], self.kinds[some], self.shows[some])
 
 
 def shown(line: bytes, *, coded: bool) -> bytes:
@@ -135,8 +157,9 @@ def _unlisted(char: str) -> str:
     return "" if vanishes else " "
 
 
-def _decoded(raw: Bytes, leads: Places, last: int) -> tuple[npt.NDArray[np.int32], Places]:
+def _decoded(raw: Bytes, leads: Places) -> tuple[npt.NDArray[np.int32], Places]:
     """The characters that begin at these bytes, and their sizes."""
+    last = len(raw) - 1
     zero, one, two, three = (
         raw[np.minimum(leads + n, last)].astype(np.int32) & (0xFF if n == 0 else 0x3F)
         for n in range(4)
@@ -153,7 +176,7 @@ def _decoded(raw: Bytes, leads: Places, last: int) -> tuple[npt.NDArray[np.int32
 def _classes() -> Bytes:
     """What each byte is for `Neighbours`."""
     table = np.zeros(256, np.uint8)
-    for number, byte in enumerate(LETTERS, start=1):
+    for number, byte in enumerate(SIGNS, start=1):
         table[byte] = table[ord(chr(byte).upper())] = number
     table[0x80:] = OTHER
     return table
@@ -161,13 +184,15 @@ def _classes() -> Bytes:
 
 @cache
 def _characters() -> pl.DataFrame:
-    """Every character of the table outside ASCII, and what folding makes of it between letters."""
+    """Every character of the table outside ASCII that may not stay what it is, and what folding
+    makes of it between two letters."""
     codes = [code for code in range(0x80, TABLE) if not 0xD800 <= code < 0xE000]
-    chars = [chr(code) for code in codes]
-    # One long text is folded ten times as fast as a row for each character.
-    text = pl.DataFrame({"text": [" | ".join(f"a{char}b zq" for char in chars)]})
-    folded = text.select(fold(pl.col("text"))).item().removesuffix(" zq ").split(" zq")
-    return pl.DataFrame({"code": codes, "char": chars, "folded": [f"{one} " for one in folded]})
+    every = pl.DataFrame({"code": codes, "char": [chr(code) for code in codes]})
+    char = pl.col("char")
+    changes = (char.str.normalize("NFKD") != char) | char.str.contains(r"^\p{M}")
+    # Folding all of them takes ten times as long.
+    some = every.filter(changes | char.str.to_lowercase().is_in(list(LETTERS)))
+    return some.with_columns(fold(pl.format("a{}b", char)).alias("folded"))
 
 
 @cache
@@ -188,7 +213,7 @@ def _letters() -> Bytes:
     table = np.zeros(TABLE, np.uint8)
     for char, shows in _spelt().items():
         if len(shows) == 1:
-            table[ord(char)] = LETTERS.index(shows.encode()) + 1
+            table[ord(char)] = SIGNS.index(shows.encode()) + 1
     return table
 
 

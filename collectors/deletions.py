@@ -41,19 +41,25 @@ def says_gone(
     """
     if (b'"selftext"' if submission else b'"body"') not in line:
         return None
-    texts = SUBMISSION if submission else COMMENT
-    found: set[bool | None] = set()
-    for mark, end in marks:
-        match mark:
-            case "later":
-                found.add(_of_itself(line, end - 1))
-            case "category":
-                found.add(_category(line, end))
-            case "reason":
-                found.add(not submission)
-            case "marker":
-                found.add(_marker(line, end, texts))
-    return True if True in found else None if None in found else False
+    judged = (_judged(line, mark, end, submission=submission) for mark, end in marks)
+    unsure = False
+    for gone in judged:
+        if gone:
+            return True
+        unsure |= gone is None
+    return None if unsure else False
+
+
+def _judged(line: bytes, mark: str, end: int, *, submission: bool) -> bool | None:
+    match mark:
+        case "later":
+            return _of_itself(line, end - 1)
+        case "category":
+            return _category(line, end)
+        case "reason":
+            return not submission
+        case _:
+            return _marker(line, end, SUBMISSION if submission else COMMENT)
 
 
 def _of_itself(line: bytes, end: int) -> bool | None:

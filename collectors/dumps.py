@@ -96,22 +96,16 @@ def code(name: str) -> int:
 
 @dataclass(frozen=True)
 class Look:
-    """What a look at a block found: how many lines it has, how many of them are the business of this
-    reading (blank ones are not), and whether there are others; which lines have a title, which are
-    to be parsed, and which are to be parsed for nothing but their time: the first and the last."""
+    """What a look at a block found: its lines, how many of them are the business of this reading
+    (blank ones are not), and whether there are others; which lines have a title, which are to be
+    parsed, and which are to be parsed for nothing but their time: the first and the last."""
 
-    data: memoryview
-    starts: Places
-    ends: Places
+    scan: Scan
     count: int
     others: bool
     titled: Mask
     wanted: Places
     seen: Places
-
-    def line(self, number: int) -> bytes:
-        """A line, counted from 0, without its newline."""
-        return bytes(self.data[self.starts[number] : self.ends[number]])
 
 
 class Filter:
@@ -150,34 +144,25 @@ class Filter:
         """
         scan = self._sieve.scan(data)
         filled = scan.ends - scan.starts > 1
-        titled = scan.lines(scan.places["title"])
+        titled = scan.holding("title")
         own = filled if reading == "both" else filled & (titled == (reading == "posts"))
         asked = own if reading == "posts" else filled
         names = _Names(scan)
-        wanted = _odd_ends(scan) | self._kept(names, titled, reading)
+        wanted = _odd(scan) | self._kept(names, titled, reading)
         if reading != "posts":
             wanted |= self._below_roots(scan, titled)
-            if reading == "both":
-                self.heads.add(names.codes[titled[names.lines]])
-        wanted &= asked
-        maybe = asked & ~wanted & (scan.words | scan.coded | scan.hidden)
-        maybe[:parse] = wanted[:parse] = False
-        for n in np.flatnonzero(maybe).tolist():
-            line = bytes(data[scan.starts[n] : scan.ends[n] + 1])
-            coded = bool(scan.coded[n])
-            wanted[n] = (coded and ESCAPED_ASCII.search(line) is not None) or self._sieve.takes(
-                line, coded=coded
-            )
+        if reading == "both":
+            self.heads.add(names.codes[titled[names.lines]])
+        fresh = np.arange(len(scan)) >= parse
+        wanted &= asked & fresh
+        wanted[self._sieve.taken(scan, asked & fresh & ~wanted)] = True
         self._note(scan, names, titled, asked & ~wanted, wanted)
         if reading != "comments":
             root, state = _read(scan.raw, scan.places["crosspost"])
-            lines = np.searchsorted(scan.ends, scan.places["crosspost"])
-            quoted.add(root[(state == READ) & ~wanted[lines]])
+            quoted.add(root[(state == READ) & ~wanted[scan.lines("crosspost")]])
         there = np.flatnonzero(own)
         return Look(
-            data=data,
-            starts=scan.starts,
-            ends=scan.ends,
+            scan=scan,
             count=len(there),
             others=bool((filled & ~own).any()),
             titled=titled,
@@ -197,12 +182,12 @@ class Filter:
 
     def _below_roots(self, scan: Scan, titled: Mask) -> Mask:
         """Comments under matched submissions, and those that may be, since it cannot be read."""
-        at = scan.places["link"]
-        root, state = _read(scan.raw, at)
-        below = scan.lines(at[(state != READ) | self.roots.has(root)])
-        lacking = ~scan.lines(at)
+        root, state = _read(scan.raw, scan.places["link"])
+        below = np.zeros(len(scan), np.bool_)
+        below[scan.lines("link")[(state != READ) | self.roots.has(root)]] = True
+        lacking = ~scan.holding("link")
         for n in np.flatnonzero(lacking & titled).tolist():
-            line = bytes(scan.raw[scan.starts[n] : scan.ends[n]])
+            line = scan.line(n)
             lacking[n] = b'"body"' in line or b'"selftext"' not in line
         return below | lacking
 
@@ -212,22 +197,18 @@ class Filter:
         """Remember which of the lines passed over say that they are deleted. What is said may be
         said of a record inside of theirs, such as the post of a crosspost: where only parsing can
         tell, `wanted` is set."""
-        titles = np.bincount(
-            np.searchsorted(scan.ends, scan.places["title"]), minlength=len(scan.ends)
-        )
-        plain = (names.count == 1) & (titles <= 1)
-        plain[np.searchsorted(scan.ends, scan.places["crosspost"])] = False
+        titles = np.bincount(scan.lines("title"), minlength=len(scan))
+        plain = (names.count == 1) & (titles <= 1) & ~scan.holding("crosspost")
         marks: dict[int, list[tuple[str, int]]] = {}
         for mark in MARKS:
-            at = scan.places[mark]
-            lines = np.searchsorted(scan.ends, at)
+            at, lines = scan.places[mark], scan.lines(mark)
             there = passed[lines]
             for n, place in zip(lines[there].tolist(), at[there].tolist(), strict=True):
                 marks.setdefault(n, []).append((mark, place - int(scan.starts[n])))
         told: dict[str, list[int]] = {"t3": [], "t1": []}
         for n, said in marks.items():
-            line = bytes(scan.raw[scan.starts[n] : scan.ends[n]])
-            gone = says_gone(line, said, submission=bool(titled[n])) if plain[n] else None
+            submission = bool(titled[n])
+            gone = says_gone(scan.line(n), said, submission=submission) if plain[n] else None
             if gone:
                 told["t3" if titled[n] else "t1"].append(int(names.own[n]))
             elif gone is None:
@@ -282,18 +263,20 @@ class _Names:
         at = scan.places["id"]
         found, state = _read(scan.raw, at)
         self.codes: Codes = found[state == READ]
-        self.lines: Places = np.searchsorted(scan.ends, at[state == READ])
-        self.count = np.bincount(self.lines, minlength=len(scan.ends))
-        self.own = np.zeros(len(scan.ends), np.uint64)
+        self.lines = scan.lines("id")[state == READ]
+        self.count = np.bincount(self.lines, minlength=len(scan))
+        self.own = np.zeros(len(scan), np.uint64)
         self.own[self.lines] = self.codes
 
 
-def _odd_ends(scan: Scan) -> Mask:
-    """Lines that do not look like one whole record."""
+def _odd(scan: Scan) -> Mask:
+    """Lines that do not look like one whole record, or spell ASCII with escapes, even in keys."""
     raw = scan.raw
     last = np.maximum(scan.ends - 1, 0)
     last = np.where(raw[last] == ord("\r"), np.maximum(last - 1, 0), last)
     odd: Mask = (raw[scan.starts] != ord("{")) | (raw[last] != ord("}"))
+    for n in np.flatnonzero(scan.coded).tolist():
+        odd[n] |= ESCAPED_ASCII.search(scan.line(n)) is not None
     return odd
 
 
@@ -328,12 +311,14 @@ def _read(raw: Bytes, at: Places) -> tuple[Codes, npt.NDArray[np.int8]]:
     opened = colon & (byte(0) == QUOTE)
     at = at + 1
     at = at + 3 * ((byte(0) == ord("t")) & (byte(2) == ord("_")))
-    window = raw[np.minimum(at[:, None] + np.arange(WIDTH + 1), last)]
-    digits = DIGITS[window]
-    alive = np.logical_and.accumulate(digits > 0, axis=1)
-    length = alive.sum(axis=1)
-    closed = window[np.arange(len(at)), np.minimum(length, WIDTH)] == QUOTE
-    good = opened & closed & (length >= 1) & (length <= WIDTH)
-    state[good] = READ
-    value: Codes = ((digits * alive)[:, :WIDTH] * POWERS).sum(axis=1)
-    return value * good, state
+    value = np.zeros(len(at), np.uint64)
+    alive = opened
+    for n in range(WIDTH + 1):
+        sign = byte(n)
+        state[alive & (sign == QUOTE) & (n > 0)] = READ
+        digit = DIGITS[sign]
+        alive = alive & (digit > 0)
+        if n == WIDTH or not alive.any():
+            break
+        value += digit * POWERS[n] * alive
+    return value * (state == READ), state

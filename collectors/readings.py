@@ -233,7 +233,7 @@ class File:
             self._count(look.count)
             for _ in self._records(look, first, name, ended=ended, stored=stored):
                 yield
-            self.place = Place(reading, first + len(look.ends) - 1)
+            self.place = Place(reading, first + len(look.scan) - 1)
             if through >= UNPACKED:
                 through = 0
                 yield
@@ -243,9 +243,9 @@ class File:
     ) -> Iterator[None]:
         """Parse the chosen lines of a block, and some more to see what time the block covers and
         whether its last line is whole."""
-        wanted, last = set(look.wanted.tolist()), len(look.ends) - 1
+        wanted, last = set(look.wanted.tolist()), len(look.scan) - 1
         for line in sorted(wanted | set(look.seen.tolist()) | (set() if ended else {last})):
-            raw, number = look.line(line), first + line
+            raw, number = look.scan.line(line), first + line
             if number == 1:
                 raw = raw.removeprefix(b"\xef\xbb\xbf")
             if raw.isspace():
