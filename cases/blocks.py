@@ -90,9 +90,12 @@ class Sieve:
         taken = []
         for n in np.flatnonzero(maybe).tolist():
             line, coded = scan.line(n), bool(scan.coded[n])
-            if self._verdict(line) or (
-                (coded or n in hidden) and self._verdict(shown(line, coded=coded))
-            ):
+            if coded or n in hidden:
+                spelt = shown(line, coded=coded)
+                takes = self._verdict(spelt) or (coded and self._verdict(line))
+            else:
+                takes = self._verdict(line)
+            if takes:
                 taken.append(n)
         return taken
 

@@ -191,9 +191,7 @@ class Filter:
             lacking[n] = b'"body"' in line or b'"selftext"' not in line
         return below | lacking
 
-    def _note(
-        self, scan: Scan, names: _Names, titled: Mask, passed: Mask, wanted: Mask
-    ) -> None:
+    def _note(self, scan: Scan, names: _Names, titled: Mask, passed: Mask, wanted: Mask) -> None:
         """Remember which of the lines passed over say that they are deleted. What is said may be
         said of a record inside of theirs, such as the post of a crosspost: where only parsing can
         tell, `wanted` is set."""
