@@ -1,7 +1,7 @@
 """The prefilter for whole blocks of JSON lines: which of a megabyte of records are worth parsing.
 
-Says what `Query.passes` says of one record, only sharper and much faster. It never drops a line that
-a query takes. Needs Hyperscan (`glance.READY`).
+Says what `Query.passes` says of one record, only sharper and much faster. It never drops a line
+that a query takes. Needs Hyperscan (`glance.READY`).
 """
 
 from __future__ import annotations

@@ -1,5 +1,5 @@
-"""Two searches of raw JSON by Hyperscan: one of whole blocks, at the speed of memory nearly, and one
-of single lines, which knows the queries. Both find too much, never too little.
+"""Two searches of raw JSON by Hyperscan: one of whole blocks, at the speed of memory nearly, and
+one of single lines, which knows the queries. Both find too much, never too little.
 
 They see bytes as they stand. Letters that hide behind something else are the business of hidden.py.
 """

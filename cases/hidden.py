@@ -149,12 +149,9 @@ def _run(run: str) -> str:
 
 
 def _unlisted(char: str) -> str:
-    code = ord(char)
-    if code < TABLE:
-        vanishes = kinds()[code] == VANISHES
-    else:
-        vanishes = unicodedata.category(char)[0] == "M"
-    return "" if vanishes else " "
+    if ord(char) < TABLE:
+        return "" if kinds()[ord(char)] == VANISHES else " "
+    return "" if unicodedata.category(char)[0] == "M" else " "
 
 
 def _decoded(raw: Bytes, leads: Places) -> tuple[npt.NDArray[np.int32], Places]:

@@ -238,12 +238,6 @@ class Filter:
         if kind in self.kept:
             self.kept[kind].add([code(uri[len("reddit:t3_") :])])
 
-    def seen(self, uri: str) -> None:
-        """Remember a post that was parsed: it may be kept, so its later copies are parsed too."""
-        kind = uri[len("reddit:") :][:2]
-        if kind in self.kept:
-            self.kept[kind].add([code(uri[len("reddit:t3_") :])])
-
     def learn(self, posts: pl.DataFrame) -> None:
         """Remember which of these posts (columns of RAW_POST) are submissions that a case takes."""
         posts = posts.filter(pl.col("source") == "reddit")

@@ -14,8 +14,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
 
-from collectors import files, shapes
-from collectors import dumps
+from collectors import dumps, files, shapes
 from collectors.dumps import Filter, Ids, Look
 from collectors.files import DamagedError
 from collectors.normalise import Gone, Row, frame
