@@ -27,7 +27,8 @@ def without_panics() -> Iterator[None]:
     """Pass on what is written to standard error but for reports of panics, to the process's end.
 
     Python's own standard error goes straight to where it went before, so that a terminal stays one.
-    On leaving, what was written until then has passed. Does nothing with AFTERSHOCK_DEBUG=1, or where standard error is not the process's own.
+    On leaving, what was written until then has passed. Does nothing with AFTERSHOCK_DEBUG=1, or
+    where standard error is not the process's own.
     """
     before = sys.__stderr__
     if os.environ.get("AFTERSHOCK_DEBUG") or before is None or not _own():
