@@ -19,6 +19,7 @@ from store.schema import CHECKS
 
 Due = Mapping[str, Any]  # a row of `Known.due`
 
+DUTY = timedelta(hours=48)
 DAILY = timedelta(hours=23)  # so that a daily run finds due what it asked about the day before
 # When a thread has grown by enough to be read again, and a score has moved: after it was written.
 LADDER = (timedelta(days=1), timedelta(days=3), timedelta(days=7), timedelta(days=30))
@@ -106,7 +107,7 @@ def ask(
     there = {_name(thing): thing for thing in things}
     found = result.found
     found.take([there[name] for name in names if name in there], asked, place)
-    seen = {row["uri"]: row for row in found.rows}
+    seen, gone = {row["uri"]: row for row in found.rows}, set(found.gone)
     for name, row in names.items():
         uri = row["uri"]
         if uri in seen:
@@ -119,6 +120,10 @@ def ask(
             result.checks.append(
                 check(row, asked, likes, replies, next_at=next_at(row, asked, left=left))
             )
+        elif name in there and uri not in gone:
+            # It is there, and no words of it can be read: asked again like the others, or a few
+            # such would be first in line for ever.
+            result.checks.append(check(row, asked, None, None))
         elif misses and name not in there:
             times = (row["misses"] or 0) + 1
             result.lost += times == 1
