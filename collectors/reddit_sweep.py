@@ -54,8 +54,9 @@ class Sweep:
         self.client, self.name, self.cases, self.floor = client, name, cases, floor
         self.unit = Unit(f"r/{name}", tuple(case.name for case in cases), settings, client)
         self.places = Places(cursor)
-        # Posts without a place among the rows; posts that the sweep that was cut off had counted.
-        self.unreadable = self.counted = 0
+        # Of this sweep and of the one that it goes on with: what was read twice counts as little as
+        # it may among all, and as much among the unreadable.
+        self.items = self.unreadable = 0
         known = self.places.of(cases)
         newest = [float(one["newest"]) for one in known or () if one.get("newest") is not None]
         self.reached = min((float(one["to"]) for one in known), default=None) if known else None
@@ -91,7 +92,8 @@ class Sweep:
         began = self.client.now().timestamp()
         cut = self._cut()
         after: str | None = None
-        aside: tuple[str, int] | None = None  # where to go on if the place of the cut is gone
+        # Where to go on if the place of the cut is gone, at what depth and after how many posts.
+        aside: tuple[str | None, int, int] | None = None
         again = True  # whether the listing may be begun anew
         newest: float | None = None
         depth = 0
@@ -108,13 +110,14 @@ class Sweep:
                 if aside is None:
                     again = False
                     seen.clear()
-                (after, depth), aside = aside or (None, 0), None
+                (after, depth, self.items), aside = aside or (None, 0, 0), None
                 continue
-            depth += 1
             if aside and not found.items and found.after is None:
-                (after, depth), aside = aside, None
+                (after, depth, self.items), aside = aside, None
                 continue
             aside = None
+            depth += 1
+            self.items += found.items
             self.unreadable += len(found.bad)
             newest = max(filter(None, (newest, found.newest)), default=None)
             oldest = float("inf") if found.oldest is None else found.oldest
@@ -128,11 +131,11 @@ class Sweep:
             after = found.after
             if cut and oldest < cut["newest"]:
                 # From here on, the sweep that was cut off has read already.
-                aside = (after, depth)
+                aside = (after, depth, self.items)
                 after = _name(self.client.mask(cut["place"]))
                 depth += cut["pages"]
+                self.items += cut.get("items", 0) - found.items
                 self.unreadable += cut.get("bad", 0)
-                self.counted += cut.get("items", 0)
                 cut = None
             if found.oldest is not None and not cut:
                 self.places.all["cut"] = {
@@ -141,7 +144,7 @@ class Sweep:
                     "place": self.client.mask(_number(after)),
                     "pages": depth,
                     "bad": self.unreadable,
-                    "items": self.counted + self.unit.items,
+                    "items": self.items,
                 }
             yield self.unit.batch(found, cursor=self.places.text())
         capped = not joined and (depth >= CAP_PAGES or repeats)
@@ -150,15 +153,14 @@ class Sweep:
     def _end(self, found: Found, began: float, newest: float | None, *, capped: bool) -> Batch:
         """The last batch: what the sweep may claim."""
         self.places.all.pop("cut", None)
-        items = self.counted + self.unit.items
         if newest is None and not self.unreadable:
             # Reddit lists so what it keeps from a key (over 18) or has lost for the moment, too.
             reason = "Reddit lists not one post there that can be read; nothing is claimed"
             return self.unit.batch(found, status="partial", gap=True, stop_reason=reason)
-        if newest is None or self.unreadable > MOST_UNREADABLE * items:
+        if newest is None or self.unreadable > MOST_UNREADABLE * self.items:
             # Nothing is passed, either: the next run has to come as far down as this one.
             reason = (
-                f"{self.unreadable:,} of {items:,} posts could not be read, so nothing is claimed;"
+                f"{self.unreadable:,} of {self.items:,} posts could not be read, so nothing is claimed;"
                 " the next run reads them again"
             )
             return self.unit.batch(

@@ -122,6 +122,32 @@ def test_an_empty_listing_claims_no_hour_and_the_next_run_makes_up_for_it(
     assert start == end
 
 
+def test_a_crowd_of_unreadable_posts_claims_nothing_until_they_can_be_read(
+    home: Home, store: Store
+) -> None:
+    mine = case(home.cases)
+    with SimReddit(posts(*range(250))) as sim:
+        how = settings(sim, home.folder)
+        titles = {one["name"]: one["title"] for one in sim.posts}
+        for one in sim.posts[100:103]:  # on the second of three pages, 1.2 % of all
+            one |= {"title": None, "selftext": None}
+        collect(store, [mine], settings(sim, home.folder, budget=3))  # two pages and a token
+        collect(store, [mine], how)
+        assert [row[0] for row in span(store)] == ["partial", "partial"]
+        assert span(store)[1][1:] == (True, None, None)
+        reason = ledger(store).filter(unit=UNIT)["stop_reason"].to_list()[-1]
+        assert "nothing is claimed" in reason
+        spans = coverage.spans(stored(store, "runs"), case=mine.name, query_hash=mine.query_hash)
+        assert spans.is_empty()
+        sim.posts[100] |= {
+            "title": titles[sim.posts[100]["name"]],
+            "selftext": "",
+        }  # 0.8 % are left
+        collect(store, [mine], how)
+        assert sim.posts[100]["name"] in held(store)
+    assert span(store)[2][:3] == ("done", False, datetime(2020, 1, 1, tzinfo=UTC))
+
+
 @pytest.mark.long
 def test_more_new_posts_than_reddit_lists_are_a_gap_from_the_last_run_on(
     home: Home, store: Store
@@ -321,6 +347,27 @@ def test_a_sweep_goes_on_when_the_post_at_its_cut_is_deleted_or_the_secret_is_ne
         collect(store, [mine], settings(sim, home.folder))
         assert held(store).keys() >= matching(sim.posts).keys()
     assert span(store)[-1][0] == "done"
+
+
+@pytest.mark.parametrize("status", [400, 404])
+def test_a_place_that_reddit_refuses_to_go_on_from_costs_no_more_than_reading_again(
+    home: Home, store: Store, status: int
+) -> None:
+    mine = case(home.cases)
+    with SimReddit(many(0, 450)) as sim:
+        collect(store, [mine], settings(sim, home.folder, budget=3))
+        # The place of the cut, and later on one in the middle of the listing.
+        sim.fault("/new", skip=1, status=status)
+        sim.fault("/new", skip=3, status=status)
+        collect(store, [mine], settings(sim, home.folder))
+        assert held(store) == matching(sim.posts)
+        assert [row[0] for row in span(store)] == ["partial", "done"]
+        sim.posts += [post(n, title="x") for n in range(450, 600)]
+        sim.fault("/new", skip=1, times=2, status=status)  # refused at any place but the first
+        collect(store, [mine], settings(sim, home.folder))
+        collect(store, [mine], settings(sim, home.folder))
+    assert [row[0] for row in span(store)][2:] == ["failed", "done"]
+    assert span(store)[3][2] == span(store)[1][3]
 
 
 @pytest.mark.long
