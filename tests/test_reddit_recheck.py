@@ -174,7 +174,10 @@ def test_what_is_in_time_stays_so_beside_a_backlog_and_the_ledger_says_what_is_l
     posts = frame(old)
     store.write(batch(posts), match(posts, [mine], matched=lambda *_: set()))
     with SimReddit(links(40)) as sim:
-        sim.posts += [post(5000 + n, id=str(n), name=f"t3_{n}", created=1.7e9) for n in range(250)]
+        sim.posts += [
+            post(5000 + n, id=str(n), name=f"t3_{n}", created=LONG_AGO.timestamp())
+            for n in range(250)
+        ]
         collect(store, [mine], settings(sim, home.folder, budget=2))
         sim.delete(sim.posts[0])
         passes(4 * MISSED)
