@@ -160,8 +160,8 @@ class Sweep:
         if newest is None or self.unreadable > MOST_UNREADABLE * self.items:
             # Nothing is passed, either: the next run has to come as far down as this one.
             reason = (
-                f"{self.unreadable:,} of {self.items:,} posts could not be read, so nothing is claimed;"
-                " the next run reads them again"
+                f"{self.unreadable:,} of {self.items:,} posts could not be read, so nothing is"
+                " claimed; the next run reads them again"
             )
             return self.unit.batch(
                 found, cursor=self.places.text(), status="partial", gap=True, stop_reason=reason

@@ -8,6 +8,7 @@ from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any
 
+import polars as pl
 import pytest
 from conftest import Home
 from redditing import case, collect, held, ledger, settings, truth
@@ -15,6 +16,7 @@ from storing import stored
 from testbeds.reddit.sim import APART, START, SimReddit, Thing, post
 
 from analysis import coverage
+from cases.case import Case
 from collectors import reddit, reddit_search
 from collectors.errors import TryLaterError, UnfitError
 from collectors.settings import Step
@@ -390,7 +392,51 @@ def test_cases_get_the_same_share_of_the_requests(home: Home, store: Store) -> N
         asked = {name: sim.asked(f"/r/{name}/new") for name in names}
     assert asked["four4"] == 4
     assert sum(asked.values()) == 8
-    assert ledger(store)["cases"].list.len().to_list() == [1] * ledger(store).height
+    rows = ledger(store).filter(pl.col("unit").str.starts_with("r/"))
+    assert rows["cases"].list.len().to_list() == [1] * 4
+
+
+def test_what_the_budget_never_reached_is_named_and_no_hour_counts_as_read(
+    home: Home, store: Store
+) -> None:
+    mine = case(home.cases, subreddits=("InventedMusic", "Turn", "Late"), search=("Sound",))
+    with SimReddit([*posts(1, 2), *posts(4, community="turn")]) as sim:
+        collect(store, [mine], settings(sim, home.folder, budget=2))
+        rows = ledger(store)
+        named = dict(rows.select("unit", "stop_reason").iter_rows())
+        named.pop(UNIT)
+        assert "the budget" in named.pop("r/turn")  # its turn it was
+        assert set(named) == {"r/late", "search: Sound", "threads: mine", "revisits"}
+        assert all("not tried: the budget" in said for said in named.values())
+        assert rows.filter(unit="r/late")["status"].to_list() == ["partial"]
+        assert covered(store, mine).is_empty()  # the one that was read is not all that is watched
+        sim.posts += posts(3, community="late")
+        collect(store, [mine], settings(sim, home.folder))
+        assert ledger(store).filter(unit="r/late")["status"].to_list() == ["partial", "done"]
+        assert set(covered(store, mine)["status"]) == {"covered"}
+
+
+def test_what_a_dead_network_left_over_is_named_too(
+    home: Home, store: Store, slept: list[float]
+) -> None:
+    mine = case(home.cases, subreddits=("InventedMusic", "Late"))
+    with SimReddit(posts(1)) as sim:
+        sim.fault("/r/late/new", times=3, drop=True)
+        with pytest.raises(TryLaterError):
+            collect(store, [mine], settings(sim, home.folder))
+    rows = ledger(store).filter(pl.col("stop_reason") == "not tried")
+    assert set(rows["unit"]) == {"threads: mine", "revisits"}
+    assert set(rows["status"]) == {"failed"}
+    assert "Reddit cannot be reached" in rows["error"][0]
+
+
+def covered(store: Store, mine: Case) -> pl.DataFrame:
+    return coverage.spans(
+        stored(store, "runs"),
+        case=mine.name,
+        query_hash=mine.query_hash,
+        asked=coverage.asked(mine),
+    )
 
 
 def test_a_subreddit_of_two_cases_is_read_once_for_both(home: Home, store: Store) -> None:
