@@ -189,6 +189,22 @@ def test_short_and_empty_pages_are_not_the_end(home: Home, store: Store) -> None
     assert span(store)[0][0] == "done"
 
 
+@pytest.mark.parametrize("status", [429, 503])
+def test_a_refusal_in_the_middle_of_a_listing_neither_begins_it_anew_nor_leaves_a_page_out(
+    home: Home, store: Store, slept: list[float], status: int
+) -> None:
+    # PRAW's new() called again begins anew.
+    mine = case(home.cases)
+    with SimReddit(many(0, 550)) as sim:
+        sim.fault("/new", skip=3, times=2, status=status, headers={"retry-after": "3"})
+        unit = collect(store, [mine], settings(sim, home.folder))[UNIT]
+        assert (unit.reading.items, unit.reading.pages) == (550, 6)
+        places = [one.query.get("after") for one in sim.log if "/new" in one.path]
+        assert places.count(None) == 1
+        assert (len(places), len(set(places))) == (6 + 2, 6)
+        assert held(store) == matching(sim.posts)
+
+
 def test_a_post_that_was_the_newest_and_is_deleted_silences_nothing(
     home: Home, store: Store
 ) -> None:
