@@ -43,9 +43,11 @@ def _field(name: str) -> str:
     return f'"{name.replace("_", UNDERSCORE)}"'
 
 
-# "[deleted]", "[ Removed by Reddit ]" as a whole text; "deleted" without brackets is a word.
+# "[deleted]", "[ Removed by Reddit ]" as a whole text, or in the place of a name whose account is
+# gone; "deleted" without brackets is a word.
 _MARKER = (
-    rf'{_field("(?:body|selftext|text|title|edited_title)")} +" +(?:deleted|removed|unavailable)'
+    rf"{_field('(?:body|selftext|text|title|edited_title|author)')}"
+    r' +" +(?:deleted|removed|unavailable)'
     r'(?: (?:by|in|on|due|for|from) [a-z0-9 \x7f]*)? *"'
 )
 _LATER = rf'{_field("was_deleted_later")} +"?(?:true|1)'
@@ -307,8 +309,8 @@ class Filter:
         nested |= told.str.contains(_BY + r"[a-z0-9\x7f]") & ~told.str.contains(_BY_KNOWN)
         # Neither a submission's text nor a comment's, or both: an odd record, or one inside of it.
         nested |= submission == told.str.contains(_field("body"), literal=True)
-        nested |= told.str.count_matches(_field("title"), literal=True) > 1
-        nested |= told.str.count_matches(_field("id"), literal=True) > 1
+        for name in ("title", "id", "author"):
+            nested |= told.str.count_matches(_field(name), literal=True) > 1
         own, state = _ids(block, _field("id"))
         clear = (state[marked] == READ) & ~nested.to_numpy()
         self.gone[kind].add(own[marked[here & clear]])

@@ -1,7 +1,8 @@
 """One function a shape of record: from a source's raw record to a row of RAW_POST.
 
 Lenient where a value is decoration, strict where it is identity or time. Each gives a row, or
-`Gone` when the source says that the post was deleted or removed, or raises `BadRecord`.
+`Gone` when the source says that the post was deleted or removed, or that the account of its author
+is, or raises `BadRecord`.
 """
 
 from __future__ import annotations
@@ -47,7 +48,8 @@ NOTHING = ("", "none", "nan", "null", "false")  # what CSV writers make of an em
 
 @dataclass(frozen=True, slots=True)
 class Gone:
-    """A post that its source no longer shows: whatever is kept of it has to go."""
+    """A post that its source no longer shows, or whose author's account is gone: whatever is kept
+    of it has to go."""
 
     uri: str
     source: str
@@ -69,7 +71,7 @@ def reddit_submission(
     at = posted(raw.get("created_utc"), now)
     title = words(raw.get("title"), entities=entities)
     body = words(raw.get("selftext"), entities=entities)
-    if _removed(raw, title, body):
+    if _removed(raw, title, body) or _nobodys(raw):
         return Gone(uri, "reddit", "post", at)
     if body and raw.get("selftext") == _crossposted(raw):
         body = None  # somebody else's words, which stand under the post it quotes
@@ -89,7 +91,7 @@ def reddit_comment(
     uri = f"reddit:{fullname(raw.get('id') or raw.get('name'), 't1')}"
     at = posted(raw.get("created_utc"), now)
     body = words(raw.get("body"), entities=entities)
-    if _removed(raw, body) or raw.get("collapsed_reason_code") == "DELETED":
+    if _removed(raw, body) or _nobodys(raw) or raw.get("collapsed_reason_code") == "DELETED":
         return Gone(uri, "reddit", "comment", at)
     if body is None:
         raise BadRecord("no text")
@@ -238,6 +240,14 @@ def _removed(raw: Raw, *texts: str | None) -> bool:
     return not flag(meta.get("was_initially_deleted"))
 
 
+def _nobodys(raw: Raw) -> bool:
+    """Whether the account of the author is gone: Reddit shows "[deleted]" in its place, also where
+    the text still stands. What an account leaves behind goes with it here, whichever way it came
+    in, since the author can no longer take it back."""
+    author = raw.get("author")
+    return isinstance(author, str) and is_marker(author)
+
+
 def _retrieved(raw: Raw, asked: datetime, now: datetime) -> datetime:
     """When the record was read at the source, by its own account (the later of two readings)."""
     meta = raw.get("_meta")
@@ -319,7 +329,8 @@ def _flat(raw: Raw, asked: Any, now: datetime, *, entities: bool) -> Row | Gone:
     entities = entities and source == "reddit"
     title = words(raw.get("title"), entities=entities)
     body = words(raw.get("text"), entities=entities)
-    if any(text is not None and is_marker(text) for text in (title, body)):
+    marked = any(text is not None and is_marker(text) for text in (title, body))
+    if marked or (source == "reddit" and _nobodys(raw)):
         return Gone(row["uri"], source, row["kind"], row["at"])
     if body is None and not title:
         raise BadRecord("no text")

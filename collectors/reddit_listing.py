@@ -16,7 +16,7 @@ from collectors.normalise import Gone, Row, frame, reddit_comment, reddit_submis
 from collectors.reddit_client import Client
 from collectors.reddit_refusals import RefusedError
 from collectors.settings import Settings, Step
-from collectors.values import BadRecord, is_marker
+from collectors.values import BadRecord
 from store.schema import Bad, Batch, Reading
 
 if TYPE_CHECKING:
@@ -78,20 +78,13 @@ class Found:
 
 
 def normalised(thing: Any, asked: datetime) -> Row | Gone:
-    """A row of a thing with kind t1 or t3. Raises BadRecord.
-
-    Where the author's account is gone (author "[deleted]", the text still there), the post counts
-    as gone: Reddit asks for what identified its author to go, and an address does.
-    """
+    """A row of a thing with kind t1 or t3. Raises BadRecord."""
     raw = thing.get("data") if isinstance(thing, Mapping) else None
     if not isinstance(raw, Mapping) or thing.get("kind") not in ("t1", "t3"):
         raise BadRecord("neither a post nor a comment")
-    comment = thing["kind"] == "t1"
-    row = reddit_comment(raw, asked) if comment else reddit_submission(raw, asked)
-    author = raw.get("author")
-    if not isinstance(row, Gone) and isinstance(author, str) and is_marker(author):
-        return Gone(row["uri"], "reddit", row["kind"], row["at"])
-    return row
+    if thing["kind"] == "t1":
+        return reddit_comment(raw, asked)
+    return reddit_submission(raw, asked)
 
 
 def page(client: Client, path: str, place: str, **params: str | int) -> Found:

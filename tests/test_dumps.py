@@ -306,11 +306,13 @@ def test_what_one_file_says_is_deleted_does_not_come_in_from_an_older_copy(tmp_p
         submission(
             5, title="x", removed_by_category="moderator", _meta={"was_initially_deleted": True}
         ),
+        submission(6, title="x", author="[deleted]"),
         comment(1, body="[deleted]"),
         comment(2, body="x", collapsed_reason_code="DELETED"),
+        comment(3, body="x", author="[deleted]"),
     ]
-    alive = [submission(n, title="Soundbox ai", selftext="") for n in (1, 2, 3, 4, 5, 9)]
-    alive += [comment(n, body="Soundbox ai") for n in (1, 2)]
+    alive = [submission(n, title="Soundbox ai", selftext="") for n in (1, 2, 3, 4, 5, 6, 9)]
+    alive += [comment(n, body="Soundbox ai") for n in (1, 2, 3)]
     paths = [put(tmp_path / "new", ndjson(marked)), put(tmp_path / "old", ndjson(alive))]
     model = Model(cases)
     model.take(archive.collect(cases, model, ImportSettings(paths)))
@@ -330,12 +332,13 @@ def test_what_is_said_of_a_record_inside_of_another_deletes_the_other_only(
         submission(3, title="x", media={"was_deleted_later": True}),
         submission(4, title="x", removed_by_category="null"),
         submission(5, title="x", _meta={"edited_title": "no", "was_deleted_later": True}),
+        submission(6, title="x", media={"author": "[deleted]"}),
     ]
-    alive = [submission(n, title="Soundbox ai", selftext="") for n in range(1, 6)]
+    alive = [submission(n, title="Soundbox ai", selftext="") for n in range(1, 7)]
     paths = [put(tmp_path / "new", ndjson(marked)), put(tmp_path / "old", ndjson(alive))]
     model = Model(cases)
     model.take(archive.collect(cases, model, ImportSettings(paths)))
-    assert sorted(model.posts) == [f"reddit:t3_s{n}" for n in range(1, 5)]
+    assert sorted(model.posts) == [f"reddit:t3_s{n}" for n in (1, 2, 3, 4, 6)]
 
 
 @pytest.mark.parametrize("glance", [READY, False])

@@ -212,9 +212,19 @@ def test_a_comment_collapsed_as_deleted_is_gone() -> None:
     assert isinstance(normalise.reddit_comment(comment(collapsed_reason_code="DELETED"), NOW), Gone)
 
 
-def test_a_deleted_account_leaves_the_text_and_no_author() -> None:
-    row = normalise.reddit_comment(comment(author="[deleted]"), NOW)
-    assert (row["author"], row["text"]) == (None, "I did not.")
+def test_where_the_account_is_gone_the_post_is_gone_whichever_way_it_comes() -> None:
+    gone = {"author": "[deleted]"}
+    flat = {"kind": "t1", "id": "a1", "created_utc": 1746800000, "title": None, "text": "x"}
+    ours = {"source": "reddit", "id": "t1_a1", "text": "x", "at": 1746800000}
+    results = [
+        normalise.reddit_comment(comment(**gone), NOW),
+        normalise.reddit_submission(submission(**gone), NOW),
+        normalise.reddit_flat(flat | gone, NOW),
+        normalise.mapped(ours | gone, NOW),
+    ]
+    assert all(isinstance(result, Gone) for result in results)
+    nameless = [normalise.reddit_comment(comment(author=None), NOW), normalise.mapped(ours, NOW)]
+    assert all(isinstance(row, dict) and row["author"] is None for row in nameless)
 
 
 def test_a_hidden_score_is_no_score() -> None:
