@@ -309,8 +309,8 @@ class Filter:
         nested |= told.str.contains(_BY + r"[a-z0-9\x7f]") & ~told.str.contains(_BY_KNOWN)
         # Neither a submission's text nor a comment's, or both: an odd record, or one inside of it.
         nested |= submission == told.str.contains(_field("body"), literal=True)
-        for name in ("title", "id", "author"):
-            nested |= told.str.count_matches(_field(name), literal=True) > 1
+        for field in ("title", "id", "author"):
+            nested |= told.str.count_matches(_field(field), literal=True) > 1
         own, state = _ids(block, _field("id"))
         clear = (state[marked] == READ) & ~nested.to_numpy()
         self.gone[kind].add(own[marked[here & clear]])

@@ -12,7 +12,6 @@ import json
 import logging
 import math
 import os
-import ssl
 import time
 from collections.abc import Mapping, MutableMapping
 from contextlib import suppress
@@ -248,14 +247,17 @@ def _certificates() -> str | bool:
         bundle = os.environ.get(name)
         if not bundle:
             continue
-        where = {"capath" if Path(bundle).is_dir() else "cafile": bundle}
+        place = Path(bundle)
         try:
-            ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(**where)
-        except OSError as error:  # SSLError, too, is one
+            pem = place.is_dir() or b"-----BEGIN " in place.read_bytes()
+            said = "" if pem else "no certificate in it"
+        except OSError as error:
+            said = error.strerror or type(error).__name__
+        if said:
             raise UnfitError(
-                f"{name} names no file of certificates that can be read ({bundle}:"
-                f" {error.strerror or error}). Give the path of a PEM file, or unset {name}."
-            ) from None
+                f"{name} names no file of certificates that can be read ({bundle}: {said})."
+                f" Give the path of a PEM file, or unset {name}."
+            )
         return bundle
     return True
 
