@@ -23,6 +23,7 @@ DUTY = timedelta(hours=48)
 DAILY = timedelta(hours=23)  # so that a daily run finds due what it asked about the day before
 # When a thread has grown by enough to be read again, and a score has moved: after it was written.
 LADDER = (timedelta(days=1), timedelta(days=3), timedelta(days=7), timedelta(days=30))
+RECENT = LADDER[-1] + timedelta(days=2)  # the last step, and two days for runs that fail
 MISSES = 2  # an id that info() leaves out twice, hours apart, is gone
 MISSED = timedelta(hours=5)
 LEFT = timedelta(seconds=1)
@@ -116,7 +117,9 @@ def ask(
             if waits and threads and replies:
                 result.replies[uri] = replies
                 continue
-            left = waits and not threads
+            # The collector comes for what is new, or new here, and not for what an archive brought.
+            comes = max(row["at"], row["first_seen_at"]) > asked - RECENT
+            left = waits and comes and not threads
             result.checks.append(
                 check(row, asked, likes, replies, next_at=next_at(row, asked, left=left))
             )

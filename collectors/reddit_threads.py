@@ -8,12 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
-from collectors.reddit_again import LADDER, Due, ask, check, frame, stepped, unread
+from collectors.reddit_again import RECENT, Due, ask, check, frame, stepped, unread
 from collectors.reddit_client import BudgetSpentError, Client
 from collectors.reddit_listing import AT_ONCE, SPENT, Found, Unit, listing
 from collectors.reddit_refusals import (
@@ -31,7 +31,6 @@ if TYPE_CHECKING:
     from collectors import Known
 
 MOST = 500_000  # recent posts that are due, of which those that are wanted are picked
-RECENT = LADDER[-1] + timedelta(days=2)  # the last step, and two days for runs that fail
 MORE = 8  # further requests for one thread: each brings at most 100 comments
 # Refusals that say nothing about other threads and will be the same in an hour: the thread is tried
 # again at its next step. Without a reason ("forbidden") it may be the key.

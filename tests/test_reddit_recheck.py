@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -188,8 +188,10 @@ def test_what_is_in_time_stays_so_beside_a_backlog_and_the_ledger_says_what_is_l
         assert unit.reading.status == "partial"
         assert "190 posts were not asked about within 48 hours" in unit.reading.stop_reason
         unit = recheck(store, [mine], settings(sim, home.folder))
-        assert (unit.reading.status, unit.reading.items) == ("done", 190)
-        assert "48 hours" not in unit.reading.stop_reason
+        assert unit.reading.status == "done"
+        assert store.known().overdue("reddit", datetime.now(UTC) - timedelta(hours=20)) == 0
+        # What the collector comes for waits for it; nothing of the backlog is asked about again.
+        assert recheck(store, [mine], settings(sim, home.folder)).reading.items <= 39
 
 
 def test_what_cannot_be_read_is_not_first_in_line_for_ever(
