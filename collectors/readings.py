@@ -215,7 +215,8 @@ class File:
                 self.deferred = self.deferred or not comments
                 if comments:
                     self._count(1)
-                    self._add(first, f"longer than {files.LINE_LIMIT >> 20} MiB")
+                    reason = f"longer than {files.LINE_LIMIT >> 20} MiB"
+                    self._add(first, reason, stored=first <= stored)
                 continue
             through += len(data)
             if not comments and b'"title"' not in data.obj:  # type: ignore[operator]
@@ -229,13 +230,15 @@ class File:
                 self._count(look.count)
                 if not comments:
                     self.quoted.add(look.quoted)
-                yield from self._records(look, first, comments=comments, ended=ended)
+                yield from self._records(look, first, stored, comments=comments, ended=ended)
                 self.place = Place(reading, first + look.lines - 1)
             if through >= UNPACKED:
                 through = 0
                 yield
 
-    def _records(self, look: Look, first: int, *, comments: bool, ended: bool) -> Iterator[None]:
+    def _records(
+        self, look: Look, first: int, stored: float, *, comments: bool, ended: bool
+    ) -> Iterator[None]:
         """Parse the chosen lines of a block, and some more to see what time the block covers and
         whether its last line is whole."""
         block, wanted = look.block, set(look.wanted.tolist())
@@ -253,7 +256,8 @@ class File:
             result = record if isinstance(record, str) else self._normalised(record)
             comment = not isinstance(result, str) and facts(result)[1] == "comment"
             if (comment or not look.titled[line]) == comments:
-                self._add(number, result, only_seen=line not in wanted)
+                told = isinstance(result, str) and number <= stored  # by an earlier import
+                self._add(number, result, stored=told, only_seen=line not in wanted)
             elif comment:
                 self.deferred = True
             self.place = Place(self.place.reading, number)
