@@ -223,7 +223,8 @@ class File:
                 self.deferred = self.deferred or not comments
                 if comments:
                     self._count(1)
-                    self._add(first, f"longer than {files.LINE_LIMIT >> 20} MiB")
+                    reason = f"longer than {files.LINE_LIMIT >> 20} MiB"
+                    self._add(first, reason, stored=first <= stored)
                 continue
             through += len(data)
             old = int(min(max(stored - first + 1, 0), len(data)))

@@ -459,6 +459,25 @@ def test_an_import_that_was_cut_off_anywhere_goes_on_after_its_last_batch(
     assert sum(batch.posts.height for batch in again) >= rows
 
 
+def test_a_line_that_cannot_be_read_is_reported_once_however_often_the_import_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(readings, "ROWS", 3)
+    monkeypatch.setattr(files.blocks, "__defaults__", (500, 500))
+    monkeypatch.setattr(files, "READ", 20)
+    cases = [case(tmp_path)]
+    rows = [comment(n, body="Soundbox terms") for n in range(20)]
+    path = put(
+        tmp_path / "RC", ndjson(rows[:2]) + b"a" * 2_000 + b"\n{Soundbox terms\n" + ndjson(rows[2:])
+    )
+    model = Model(cases)
+    batches = model.take(archive.collect(cases, model, ImportSettings([path])), until=3)
+    batches += model.take(archive.collect(cases, model, ImportSettings([path])))
+    assert len(model.posts) == 20
+    reasons = [one.reason for batch in batches for one in batch.bad]
+    assert [reason.partition(":")[0] for reason in reasons] == ["longer than 16 MiB", "not JSON"]
+
+
 def test_a_cursor_is_good_for_the_same_file_and_the_same_import_only(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
