@@ -11,11 +11,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import settings
 from testbeds.bluesky.network import Network
 from testbeds.bluesky.network import started as bluesky
 from testbeds.s3 import Bed, serving
 
 from cli.credentials import NAMES
+
+# No test fails for being slow: on a busy machine any example takes longer than Hypothesis allows.
+settings.register_profile("aftershock", deadline=None)
+settings.load_profile("aftershock")
 
 
 @dataclass

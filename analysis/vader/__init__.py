@@ -36,7 +36,7 @@ from analysis.vader.words import Words, joined, split
 
 SCORER = "vader-3.3.2"
 MEASURES = tuple(DECIMALS)
-AT_ONCE = 300_000  # characters: enough for each step of numpy, and a few MB
+AT_ONCE = 150_000  # characters: enough for each step of numpy, and a few MB
 
 
 @dataclass(frozen=True, eq=False)
