@@ -108,3 +108,11 @@ def aftershock(
         return Ended(int(ended.value.code or 0), out, err)
 
     return run
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Name the interpreters that tone was compared on; those it was not are among the skips."""
+    passed = terminalreporter.stats.get("passed", [])
+    named = [value for one in passed for key, value in one.user_properties if "compared" in key]
+    if named:
+        terminalreporter.write_line(f"Tone compared with the package on {', '.join(named)}.")
