@@ -24,9 +24,10 @@ LANGUAGES = tuple(f"{COMMON} el he hi th vi fa cs hu ro".split())
 ALIASES = {"nb": "no", "nn": "no", "in": "id", "iw": "he"}  # BCP-47 subtag -> code of the model
 
 # Log odds, chosen by the measurement in `detect`.
-ENGLISH = 1.0
-DECLARED = 2.0
-CERTAINTY = 0.3
+USUAL = ("en", "fr")  # the languages that the cases are about
+EXPECTED = 1.0  # of these
+DECLARED = 1.5
+CERTAINTY = 0.2
 
 LOOKED_AT = 10_000  # characters of a text; Reddit allows 40,000, and a page decides as well
 
@@ -93,7 +94,7 @@ def _languages(words: list[str], declared: list[set[str]], extra: frozenset[str]
     log = ngrams.raw(words, codes)
     log -= log.max(axis=1, keepdims=True)
     log /= np.sqrt([len(value.encode()) for value in words])[:, None]
-    log[:, codes.index("en")] += ENGLISH
+    log[:, [codes.index(code) for code in USUAL]] += EXPECTED
     for row, tags in zip(log, declared, strict=True):
         for tag in tags:
             row[codes.index(tag)] += DECLARED
