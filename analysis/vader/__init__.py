@@ -10,7 +10,7 @@ each step together, as numpy arrays, in time that grows with their length:
 - `rules`, `rules_french`: a word's valence among its neighbours, one function a rule;
 - `outcome`: "but", punctuation, the four numbers;
 - `lexicon`: what is known of a word, as tables; `english` reads them from the package, `french`
-  from french.txt, which is ours.
+  from french.txt, which is ours (`french_forms` inflects it).
 
 Equal means equal: tests/test_vader.py holds every number to the package's. Does not decide what is
 scored (language, markers): that is `analysis.tone`.

@@ -74,7 +74,8 @@ def negated_behind(near: Nearby) -> Flags:
     word, lexicon = near.word, near.lexicon
     compares = (word[1] == PLUS) & lexicon.in_lexicon[word[2]] & (word[2] != NOWHERE)
     negated: Flags = BEHIND[word[1]] & ~compares
-    return negated | (lexicon.degree[word[1]] != 0) & (word[2] == PAS)
+    negated |= (lexicon.degree[word[1]] != 0) & (word[2] == PAS)
+    return negated
 
 
 # In this order: every rule works on what the one before it left.
