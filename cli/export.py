@@ -235,6 +235,7 @@ def _manifest(
             "langs": langs,
         },
         "scorer": SCORER,
+        "scorer_python": _pythons(store, window),
         "aftershock": version("aftershock"),
         "coverage": coverage.percent(_coverage(spans, sources, window)),
         "coverage_gaps": gaps.to_dicts(),
@@ -242,6 +243,18 @@ def _manifest(
         "via": VIA,
         "waiting_for_a_score": store.waiting(case.name, case.query_hash, SCORER),
     }
+
+
+def _pythons(store: Store, window: dict[str, datetime | None]) -> list[str]:
+    """The minor versions of Python that the scores of the window follow (sums are rounded in
+    another way from 3.12 on)."""
+    kept = [pl.col("scorer") == SCORER, pl.col("compound").is_not_null()]
+    if since := window["since"]:
+        kept.append(pl.col("day") >= since.date())
+    if until := window["until"]:
+        kept.append(pl.col("day") <= until.date())
+    found = store.read(lambda: store.scan("scores").filter(*kept).select(pl.col("python").unique()))
+    return sorted(found["python"].drop_nulls())
 
 
 def _coverage(
