@@ -13,7 +13,7 @@ import numpy as np
 from analysis.stance.corpus import Example
 from analysis.stance.features import Post, features
 from analysis.stance.linear import fit
-from analysis.stance.model import OUTPUTS, REASONS, STANCES, Model, known, placed
+from analysis.stance.model import REASONS, STANCES, Model, known, placed
 
 NAME = "stance-1"
 SCALES = {"word": 0.7, "pair": 0.5, "concept": 1.5, "link": 1.2, "around": 0.6}
@@ -63,7 +63,6 @@ def build(examples: Sequence[Example]) -> Model:
     ]
     w = np.concatenate([part for part, _ in fitted], axis=1)
     b = np.concatenate([part for _, part in fitted])
-    assert w.shape[1] == len(OUTPUTS)
     # As the artefact holds them: what is measured here is what is shipped.
     rounded = w.astype(np.float16).astype(np.float32)
     return Model(blocks, rounded, np.round(b, 6), np.array(ADJUST, float), NAME)
