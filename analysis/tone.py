@@ -62,11 +62,9 @@ def score(posts: pl.DataFrame, *, markers: Collection[str]) -> pl.DataFrame:
     counts as neither), `scored`. lang is what was detected, and by it the lexicon is chosen.
     """
     text = pl.col("text")
-    gone = text.is_null() | text.str.contains(DELETION)
-    looked = posts.with_columns(text=pl.when(~gone).then(text))
+    looked = posts.with_columns(text=pl.when(~is_gone()).then(text))
     looked = looked.with_columns(
-        lang=language.detect(looked["text"], looked["langs"]),
-        marker=text.is_null() | pl.col("author").is_in(list(markers)).fill_null(value=False),
+        lang=language.detect(looked["text"], looked["langs"]), marker=is_marker(markers)
     )
     kept = looked.select(
         pl.when(pl.col("lang") == code, ~pl.col("marker")).then(text).alias(code)
@@ -92,6 +90,16 @@ def score(posts: pl.DataFrame, *, markers: Collection[str]) -> pl.DataFrame:
         (pl.col(name) if name in known.columns else pl.lit(None)).cast(dtype).alias(name)
         for name, dtype in SCHEMA.items()
     )
+
+
+def is_gone() -> pl.Expr:
+    """Whether a post (text) has no text, or what stands in the place of one that is gone."""
+    return pl.col("text").is_null() | pl.col("text").str.contains(DELETION)
+
+
+def is_marker(markers: Collection[str]) -> pl.Expr:
+    """Whether a post (text, author) is nobody's opinion: without text, or by one of `markers`."""
+    return is_gone() | pl.col("author").is_in(list(markers)).fill_null(value=False)
 
 
 def numbers(texts: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
