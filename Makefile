@@ -7,7 +7,7 @@ PORT ?= 8501
 export PYTHONUTF8 := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test test-long test-browser test-bluesky testbed-bluesky lint bench demo collect score export dashboard schedule lock clean
+.PHONY: help setup run interpreters test test-long test-browser test-bluesky testbed-bluesky lint bench demo collect score export dashboard schedule lock clean
 
 help: ## print this list
 	@echo "usage: make TARGET"
@@ -27,7 +27,10 @@ setup: .venv/ready ## create .venv and install everything into it (idempotent)
 run: setup ## collect, score and open the dashboard on http://127.0.0.1:8501 (the demo while the store is empty)
 	@$(BIN)/aftershock run --port $(PORT)
 
-test: setup ## run the tests (no network but loopback)
+interpreters: setup ## get numpy for the other Pythons on this machine, which tone is tested on too
+	@$(BIN)/python -m tests.interpreters
+
+test: setup interpreters ## run the tests (no network but loopback)
 	@$(BIN)/pytest -n auto --dist worksteal -q -m 'not browser and not long and not bluesky'
 
 test-long: setup ## run the long tests of the store: kills and races by the hundred (some minutes)

@@ -43,10 +43,15 @@ _HOUR_US = 3_600_000_000
 def asked(case: Case) -> dict[str, Collection[str]]:
     """The units that a collector has to read for this case before an hour of its source is read.
 
-    Those of Bluesky's search: a run whose budget or network ended before it came to a phrase may
-    leave no row of that phrase, and what the others read is then not all that is asked for.
+    Those of Bluesky's search and the subreddits of Reddit: a run whose budget or network ended
+    before it came to a phrase may leave no row of that phrase, and a subreddit that is private was
+    never read: what the others read is then not all that is asked for. What Reddit's searches find
+    is a sample, and stands for no hour.
     """
-    return {"bluesky-search": case.bluesky_search}
+    return {
+        "bluesky-search": case.bluesky_search,
+        "reddit": [f"r/{name.lower()}" for name in case.reddit_subreddits],
+    }
 
 
 def spans(

@@ -53,13 +53,24 @@ class Explanation:
 
 
 def explain(text: str, code: str) -> Explanation:
-    """Of a text in a language of `analysis.tone.LANGUAGES` (ISO 639-1 code)."""
+    """Of a text in a language of `analysis.tone.LANGUAGES` (ISO 639-1 code).
+
+    Raises Unexplained when what was told does not end in the scorer's numbers.
+    """
     read = str(spelling.read_as(code, pl.Series([text]))[0])
     scored = vader.score(pl.Series([read]), LANGUAGES[code]).row(0, named=True)
     told = _french(read) if code == "fr" else Recorder().explain(read)
     if told.numbers != scored:
-        raise AssertionError("The explanation has other numbers than the scorer.")
+        raise Unexplained(
+            "This text cannot be explained: the steps told would end in other numbers than the"
+            f" score itself (compound {scored['compound']:+.4f}). That is a mistake in Aftershock;"
+            " please report it with the text."
+        )
     return told
+
+
+class Unexplained(ValueError):  # noqa: N818 - read as a sentence where it is raised
+    """An explanation that would have told another tone than the scorer's."""
 
 
 class Recorder(SentimentIntensityAnalyzer):  # type: ignore[misc]  # the package has no types

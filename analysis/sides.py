@@ -5,13 +5,12 @@ What makes a stance of a text is `analysis.stance`; series are made of the rows 
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Collection, Sequence
 from datetime import UTC, datetime
 
 import polars as pl
 
-from analysis import language, stance, tone
+from analysis import stance, tone
 
 SCORER = stance.SCORER
 LANGUAGES = ("en", "fr")
@@ -36,10 +35,9 @@ def score(
     neutral, off), p_against and p_on_topic (0..1), reasons and exit where status is `scored`. The
     statuses are those of tone: `marker`, `language` (neither English nor French), `scored`.
     """
-    looked = posts.with_columns(
-        lang=pl.coalesce("lang", _detected(posts)),
-        marker=tone.is_marker(markers),
-    ).with_columns(
+    text = pl.when(~tone.is_gone()).then("text")
+    looked = posts.with_columns(text, marker=tone.is_marker(markers))
+    looked = looked.with_columns(lang=tone.languages(looked)).with_columns(
         status=pl.when("marker")
         .then(pl.lit("marker"))
         .when(~pl.col("lang").is_in(LANGUAGES))
@@ -68,19 +66,10 @@ def score(
     rows = said.with_columns(
         case=pl.lit(case),
         scorer=pl.lit(SCORER),
-        python=pl.lit(f"{sys.version_info.major}.{sys.version_info.minor}"),
+        python=pl.lit(tone.PYTHON),
         scored_at=pl.lit(datetime.now(UTC)),
     )
     return rows.select(
         (pl.col(name) if name in rows.columns else pl.lit(None)).cast(dtype).alias(name)
         for name, dtype in tone.SCHEMA.items()
     )
-
-
-def _detected(posts: pl.DataFrame) -> pl.Series:
-    """The language of each post without one, null for the others."""
-    unknown = posts["lang"].is_null()
-    found = language.detect(
-        posts["text"].zip_with(unknown, pl.Series([None], dtype=pl.String)), posts["langs"]
-    )
-    return found.zip_with(unknown, pl.Series([None], dtype=pl.String))

@@ -71,6 +71,8 @@ def read_as(code: str, text: pl.Series) -> pl.Series:
 # French. Words that lose their last vowel before another word; with the blank "j'aime" has two.
 ELISION = re.compile(r"\b([cdjlmnst]|qu|jusqu|lorsqu|puisqu|quoiqu)'(?=\w)", re.IGNORECASE)
 JOINED = re.compile(r"(?<=[^\W\d_])[-,;…](?=[^\W\d_])")  # "dit-il", "bien,mais"
+# "Nul!vraiment", "et/ou", "nul.Vraiment"; "a.i." and addresses are left alone.
+GLUED = re.compile(r"(?<=[^\W\d_])([!?/]{1,9}|(?<=[^\W\d_]{2})\.(?=[A-Z]))(?=[^\W\d_])")
 REPEATED = re.compile(r"([^\W\d_])\1{2,}")  # "nuuul"; no French word has a letter three times
 LETTERS = {"œ": "oe", "Œ": "OE", "æ": "ae", "Æ": "AE"}  # not taken apart by NFD
 SIGNS = {"«": '"', "»": '"', "…": "...", "´": "'", "′": "'", "‑": "-"}
@@ -93,7 +95,7 @@ def _french(text: str) -> str:
     if not text.isascii():
         text = JOINED.sub(" ", text.translate(UNACCENTED))
         text = ACCENTS.sub("", unicodedata.normalize("NFD", text))
-    text = ELISION.sub(r"\1' ", JOINED.sub(" ", text))
+    text = ELISION.sub(r"\1' ", GLUED.sub(r"\1 ", JOINED.sub(" ", text)))
     return REPEATED.sub(r"\1", APART.sub(" ", text))
 
 

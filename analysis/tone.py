@@ -17,8 +17,14 @@ from analysis import language, spelling, vader
 # one, of the English text as it stands, is kept beside it to compare with what others get from the
 # package. Whoever changes any number of SCORER (spelling, a lexicon, a rule) counts it up.
 RAW = vader.SCORER
-SCORER = "vader_norm-2"
+SCORER = "vader_norm-3"
 SCORERS = (SCORER, RAW)
+PYTHON = f"{sys.version_info.major}.{sys.version_info.minor}"
+
+# Scorers that asked for the language by the rule of today: what they found for a text need not be
+# found anew. Whoever changes anything in `analysis.language` counts SCORER up and leaves it alone
+# in here; whoever counts it up for another reason adds the new name.
+SAME_LANGUAGES = (SCORER,)
 
 LANGUAGES = {"en": vader.ENGLISH, "fr": vader.FRENCH}
 NEGATIVE = -0.05  # at or below; Hutto's thresholds, in the package's README
@@ -55,17 +61,17 @@ def score(posts: pl.DataFrame, *, markers: Collection[str]) -> pl.DataFrame:
     """Rows of the scores table: for each of SCORERS one for each post, in order, so that the work
     list ends.
 
-    In: post, day, author, text, langs (declared), text_hash. `markers` are author keys that are
-    never scored (AutoModerator). Out: the columns of SCHEMA, case empty; numbers only where status
-    is `scored`. The first that holds decides: `marker` (such an author, no text, or nothing but a
-    deletion marker), `language` (SCORER: neither English nor French; RAW: not English; `und`
-    counts as neither), `scored`. lang is what was detected, and by it the lexicon is chosen.
+    In: post, day, author, text, langs (declared), text_hash; lang, if there is such a column, is
+    the language where it is known already (SAME_LANGUAGES) and null where it is not. `markers` are
+    author keys that are never scored (AutoModerator). Out: the columns of SCHEMA, case empty;
+    numbers only where status is `scored`. The first that holds decides: `marker` (such an author,
+    no text, or nothing but a deletion marker), `language` (SCORER: neither English nor French; RAW:
+    not English; `und` counts as neither), `scored`. lang is what was detected, and by it the
+    lexicon is chosen.
     """
     text = pl.col("text")
     looked = posts.with_columns(text=pl.when(~is_gone()).then(text))
-    looked = looked.with_columns(
-        lang=language.detect(looked["text"], looked["langs"]), marker=is_marker(markers)
-    )
+    looked = looked.with_columns(lang=languages(looked), marker=is_marker(markers))
     kept = looked.select(
         pl.when(pl.col("lang") == code, ~pl.col("marker")).then(text).alias(code)
         for code in LANGUAGES
@@ -82,7 +88,7 @@ def score(posts: pl.DataFrame, *, markers: Collection[str]) -> pl.DataFrame:
         .then(pl.lit("language"))
         .otherwise(pl.lit("scored")),
         case=pl.lit(""),
-        python=pl.lit(f"{sys.version_info.major}.{sys.version_info.minor}"),
+        python=pl.lit(PYTHON),
         input_hash="text_hash",
         scored_at=pl.lit(datetime.now(UTC)),
     )
@@ -100,6 +106,15 @@ def is_gone() -> pl.Expr:
 def is_marker(markers: Collection[str]) -> pl.Expr:
     """Whether a post (text, author) is nobody's opinion: without text, or by one of `markers`."""
     return is_gone() | pl.col("author").is_in(list(markers)).fill_null(value=False)
+
+
+def languages(posts: pl.DataFrame) -> pl.Series:
+    """The language of each post (text, langs): what is known of it (lang), or else is detected."""
+    known = posts["lang"] if "lang" in posts.columns else pl.repeat(None, posts.height, eager=True)
+    new = posts.filter(known.is_null())
+    found = language.detect(new["text"], new["langs"])
+    place = pl.select(pl.when(known.is_null()).then(known.is_null().cum_sum() - 1)).to_series()
+    return pl.select(pl.coalesce(known.cast(pl.String), found.gather(place))).to_series()
 
 
 def numbers(texts: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:

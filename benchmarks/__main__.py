@@ -17,7 +17,7 @@ from pathlib import Path
 
 import polars as pl
 
-from benchmarks import dumps, generate, language, large, reddit, stream, tone
+from benchmarks import dumps, generate, language, large, reddit, rescore, stream, tone
 from benchmarks.measure import Measured, measured, table
 
 ROWS = int(os.environ.get("BENCH_ROWS", "1_000_000"))
@@ -49,6 +49,8 @@ def main() -> None:
         file = place / "posts.ndjson"
         generate.posts(file, ROWS)
         print(table([*pipeline(file), *dashboard()]))
+        print("\nscore --rescore, where the time goes")
+        rescore.profile()
     tone.main()
     language.main()
     reddit.main()

@@ -35,7 +35,6 @@ BATCH = 50_000
 OWN = 100_000  # of a store that is laid down, what goes the own road all the same
 LARGE = 1_000_000
 PORTION = 200_000  # posts laid down at once: about half a gigabyte in each process
-SCORER_PYTHON = "3.11"
 SALT = "b5" * 32  # what is invented needs no secret; the same keys in every store
 SCORED_AT = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -106,10 +105,10 @@ def score(store: Store, rows: pl.DataFrame) -> None:
 
 
 def scored(posts: pl.DataFrame) -> pl.DataFrame:
-    """SCORES of shaped posts: a tone for English, none for what the scorer does not know."""
-    from analysis.tone import SCORER  # noqa: PLC0415
+    """SCORES of shaped posts: a tone for English and French, none for what has no scorer."""
+    from analysis.tone import LANGUAGES, PYTHON, SCORER  # noqa: PLC0415
 
-    known = pl.col("lang") == "en"
+    known = pl.col("lang").is_in(list(LANGUAGES))
     given = (
         posts.with_columns(compounds(posts["post"]), lang=pl.col("langs").list.first())
         .with_columns(compound=pl.when(known).then("compound"))
@@ -121,7 +120,7 @@ def scored(posts: pl.DataFrame) -> pl.DataFrame:
             input_hash="text_hash",
             case=pl.lit(""),
             scorer=pl.lit(SCORER),
-            python=pl.lit(SCORER_PYTHON),
+            python=pl.lit(PYTHON),
             status=pl.when(known).then(pl.lit("scored")).otherwise(pl.lit("language")),
             neg=pl.col("compound").clip(-1, 0).abs() / 2,
             neu=pl.when(known).then(0.5),

@@ -322,9 +322,9 @@ def submission(rng: random.Random) -> Fields:
     if rng.random() < 0.008:
         made |= dict.fromkeys(AD_NONE.split()) | {"promoted": False, "events": []}
     if rng.random() < 0.0695:
-        first = {**made, "id": "#parent#", "name": "t3_#parent#", "title": _text(rng, 45)[:300]}
+        # What it repeats is put in by whoever numbers the records.
         made["crosspost_parent"] = "t3_#parent#"
-        made["crosspost_parent_list"] = [dict(sorted(first.items()))]
+        made["crosspost_parent_list"] = ["#first#"]
         made["selftext"] = ""
     return dict(sorted(made.items()))
 

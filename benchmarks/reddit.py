@@ -18,6 +18,7 @@ import polars as pl
 import praw
 
 from benchmarks.measure import Measured, measured, table
+from store.known import DUE
 
 TESTS = Path(__file__).parents[1] / "tests"
 POSTS = 1_000  # what Reddit lists of a subreddit
@@ -57,8 +58,8 @@ class Nothing:
     def cursors(self, _collector: str) -> dict[str, str]:
         return {}
 
-    def due(self, *_asked: object) -> pl.DataFrame:
-        return pl.DataFrame(schema={"uri": pl.String, "at": pl.Datetime("us", "UTC")})
+    def due(self, *_asked: object, **_only: object) -> pl.DataFrame:
+        return pl.DataFrame(schema=DUE)
 
     def matched(self, *_asked: object) -> set[str]:
         return set()

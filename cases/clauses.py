@@ -1,7 +1,6 @@
-"""What the text of every match of a query holds, as patterns for whole blocks of raw records.
+"""What the text of every match of a query holds: words that are looked for in raw records.
 
-`clauses` takes a query apart; `blocks.py` makes the text in which these patterns are looked for:
-letters in lower case, digits, UNDERSCORE for `_`, `"` where a JSON string begins or ends, blanks.
+`clauses` takes a query apart into them; `glance.py` makes patterns of them for bytes of JSON.
 """
 
 from __future__ import annotations
@@ -13,13 +12,6 @@ from itertools import pairwise
 
 from cases.grammar import And, Attribute, Near, Node, Or, Token, Words
 
-UNDERSCORE = "\x7f"  # what `_` becomes when its 6th bit is set with those of capitals
-EDGE = '[ "]'
-# Between two words that stand next to each other; the entities are signs whose names stay.
-SIGNS = "(?: |amp |lt |gt )*"
-GAP = f" {SIGNS}"
-LONG = 5  # letters from which a word is seldom the end of another one
-
 # Words of nearly every post or record; any word not among them is the rarer, the longer it is.
 COMMON = frozenset(
     "the and to of in is it that for on with as this was at be by are we you they our your their"  # noqa: SIM905
@@ -29,18 +21,19 @@ COMMON = frozenset(
     " une des de la le les un et en du pour pas par avec leur leurs sur dans qui que il elle je"
     " nous vous est sont ce cette ces mes ses vos nos"
     " self text reddit com www https http org net true false null title author name link url media"
-    " id type all".split()
+    " id type all default image video".split()
 )
 
 
 @dataclass(frozen=True, order=True)
 class Atom:
-    """A pattern, about how often it is found in a record that nobody looks for (0..1), and in which
-    search it takes part: patterns of one kind are looked for together."""
+    """A word, or two that stand next to each other, and about how often that is found in a record
+    that nobody looks for (0..1). `begins` and `ends`: whether its ends are those of a word."""
 
-    pattern: str
+    words: tuple[str, ...]
+    begins: bool
+    ends: bool
     rate: float
-    kind: str  # long | short | pair
 
 
 Clause = frozenset[Atom]
@@ -92,18 +85,15 @@ def _tokens(tokens: Iterable[Token]) -> list[Clause]:
 
 
 def _atom(token: Token) -> Atom | None:
-    """The longest piece of a word that is ASCII, since all else is a blank in the text."""
+    """The longest piece of a word that is ASCII; what hides letters is spelt out in ASCII."""
     pieces = _pieces(token.text)
     longest = max(pieces, key=len)
     if not longest:
         return None
-    # Whole words have an edge where their first or last piece does.
-    begins = EDGE if token.text.startswith(longest) else ""
-    ends = EDGE if token.text.endswith(longest) and not token.prefix else ""
-    shown = longest.replace("_", UNDERSCORE)
-    return Atom(
-        f"{begins}{shown}{ends}", _rarity(longest), "long" if len(longest) >= LONG else "short"
-    )
+    # Whole words have a border where their first or last piece does.
+    begins = token.text.startswith(longest)
+    ends = token.text.endswith(longest) and not token.prefix
+    return Atom((longest,), begins, ends, _rarity(longest))
 
 
 def _pieces(text: str) -> list[str]:
@@ -122,9 +112,10 @@ def _pairs(tokens: tuple[Token, ...]) -> list[Clause]:
             continue
         if min(_rarity(one.text), _rarity(other.text)) < _rarity("aa"):
             continue
-        end = "" if other.prefix else EDGE
-        pattern = f'{EDGE}{one.text}(?:{GAP}{other.text}{end}|{SIGNS}")'
-        found.append(frozenset({Atom(pattern, 0.01, "pair")}))
+        # A letter alone, as in a.i., gives the search no word to hold on to: it costs as much as
+        # a word that is in every third record.
+        rate = 0.01 if len(one.text) > 1 else 0.3
+        found.append(frozenset({Atom((one.text, other.text), True, not other.prefix, rate)}))
     return found
 
 

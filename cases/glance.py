@@ -1,146 +1,104 @@
-"""The first look at a block of raw lines: which of them are worth a second one, in blocks.py.
+"""Two searches of raw JSON by Hyperscan: one of whole blocks, at the speed of memory nearly, and
+one of single lines, which knows the queries. Both find too much, never too little.
 
-One pass of Hyperscan over the bytes as they are, at the speed of memory nearly, finds every word,
-every place where letters may hide and every field that is asked for. It finds too much, never too
-little. Without Hyperscan (no wheel for the machine) every line gets the second look: slower, and
-with the same outcome.
+They see bytes as they stand. Letters that hide behind something else are the business of hidden.py.
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import Collection, Mapping, Sequence
-from functools import cache
 from importlib.util import find_spec
-from itertools import groupby
 
 import numpy as np
-import numpy.typing as npt
 
-from cases.blocks import ASCII, BARE, VANISHES, Places, kinds
-from cases.clauses import EDGE, GAP, SIGNS, UNDERSCORE, Atom
+from cases.clauses import Atom, Clause
+from cases.hidden import CODED, Places
 
-READY = find_spec("hyperscan") is not None
-
-PIECE = 1 << 18  # bytes that stay near the processor while they are compared
+READY = find_spec("hyperscan") is not None  # no wheel for every machine
 
 # Between words in raw JSON: neither a letter nor the quote that ends a string; escapes but \u.
 _SIGN = r'(?:[^a-z0-9_"\\]|\\[^u])'
-_SIGNS = rf"(?:{_SIGN}|amp;|lt;|gt;)*"
+_SIGNS = rf"(?:{_SIGN}|amp;|lt;|gt;)*"  # the entities are signs whose names stay
 _BEFORE = r"(?:[^a-z0-9_]|\\[bfnrt])"
 _AFTER = r"[^a-z0-9_]"
-_LETTER = re.compile(re.escape(EDGE) + r"[a-z]\(\?:")
-_CODED = (
-    r"\\u",
-    # Entities other than those of &, < and >, which show no letters.
-    rf"&(?:#|{'|'.join(name for name in BARE if name.lower() not in ('amp', 'lt', 'gt'))})",
-    r"&(?:amp|lt|gt)[^;]",
-    r"&(?:[b-fh-km-z]|a[a-ln-z0-9]|am[a-oq-z0-9]|[lg][a-su-z0-9])[a-z0-9]{0,30};",
-    r"&(?:am|l|g);",
-)
 
 
 class Glance:
-    """Looks for the words of queries, for what may hide words, and for named patterns."""
+    """Looks through a block for words, for places where letters may be coded, and for patterns that
+    have a name. One pass: each further one costs as much as unpacking a third of the block."""
 
-    def __init__(self, atoms: Collection[Atom], named: Mapping[str, str]) -> None:
+    def __init__(self, atoms: Collection[Atom], named: Mapping[str, Sequence[str]]) -> None:
         import hyperscan  # noqa: PLC0415 - it may not be there
 
-        letters = {atom for atom in atoms if _LETTER.match(atom.pattern)}
-        self._letters = sorted({_of_letters(atom) for atom in letters})
-        words = [_raw(atom) for atom in sorted(set(atoms) - letters)]
-        asked = [*named.values()]
-        caseless = [hyperscan.HS_FLAG_CASELESS] * (len(words) + len(_CODED))
-        patterns = [pattern.encode("latin-1") for pattern in (*words, *_CODED)]
-        patterns += [_hiding(ASCII, b""), _hiding(VANISHES, b"[A-Za-z0-9_\x80-\xff]")]
-        patterns += [pattern.encode("latin-1") for pattern in asked]
-        flags = [*caseless, 0, 0, *[hyperscan.HS_FLAG_CASELESS] * len(asked)]
-        self._names: Sequence[str] = [*[""] * (len(patterns) - len(asked)), *named]
+        groups = {
+            "word": [f"(?i){_pattern(atom)}" for atom in sorted(atoms)],
+            "coded": list(CODED),
+            **named,
+        }
+        self._names = [name for name, patterns in groups.items() for _ in patterns]
         self._base = hyperscan.Database(mode=hyperscan.HS_MODE_BLOCK)
         self._base.compile(
-            expressions=patterns,
-            ids=list(range(len(patterns))),
-            elements=len(patterns),
-            flags=flags,
+            expressions=[p.encode("latin-1") for patterns in groups.values() for p in patterns],
+            ids=list(range(len(self._names))),
+            elements=len(self._names),
+            flags=0,
         )
 
     def places(self, data: memoryview) -> dict[str, Places]:
-        """Where each named pattern ends in the block, and under "" where a word or what may hide
-        one does."""
-        found: dict[str, list[int]] = {name: [] for name in ("", *self._names)}
+        """Where each named pattern ends in the block; also "word" and "coded"."""
+        found: dict[str, list[int]] = {name: [] for name in self._names}
         adds = [found[name].append for name in self._names]
 
         def on(number: int, start: int, end: int, flags: int, context: object) -> None:
             adds[number](end)
 
         self._base.scan(data, match_event_handler=on)  # type: ignore[type-var]
-        places = {name: np.array(ends, np.int64) for name, ends in found.items()}
-        raw = np.frombuffer(data, np.uint8)
-        single = [_beginning(raw, a, b, whole=whole) for a, b, whole in self._letters]
-        return places | {"": np.concatenate([places[""], *single])}
+        return {name: np.array(ends, np.int64) for name, ends in found.items()}
 
 
-def _of_letters(atom: Atom) -> tuple[int, int, bool]:
-    """The single letter a pair begins with, the first one of the word after it, and whether that
-    is all of this word."""
-    rest = atom.pattern.removeprefix(EDGE)
-    word = rest[1 + len(f"(?:{GAP}") :]
-    return ord(rest[0]), ord(word[0]), word[1:].startswith(EDGE)
+class Verdict:
+    """Which lines hold one atom of each clause of some query."""
+
+    def __init__(self, queries: Sequence[Sequence[Clause]]) -> None:
+        import hyperscan  # noqa: PLC0415 - it may not be there
+
+        atoms = sorted({atom for clauses in queries for clause in clauses for atom in clause})
+        numbers = {atom: str(number) for number, atom in enumerate(atoms)}
+        both = ["&".join(_either(clause, numbers) for clause in clauses) for clauses in queries]
+        both = list(dict.fromkeys(both))
+        quiet = hyperscan.HS_FLAG_CASELESS | hyperscan.HS_FLAG_QUIET
+        loud = hyperscan.HS_FLAG_COMBINATION | hyperscan.HS_FLAG_SINGLEMATCH
+        self._base = hyperscan.Database(mode=hyperscan.HS_MODE_BLOCK)
+        self._base.compile(
+            expressions=[text.encode() for text in (*map(_pattern, atoms), *both)],
+            ids=list(range(len(atoms) + len(both))),
+            elements=len(atoms) + len(both),
+            flags=[quiet] * len(atoms) + [loud] * len(both),
+        )
+        self._found: list[int] = []
+
+    def __call__(self, line: bytes) -> bool:
+        self._found.clear()
+        self._base.scan(line, match_event_handler=self._on)
+        return bool(self._found)
+
+    def _on(self, number: int, start: int, end: int, flags: int, context: object) -> None:
+        self._found.append(number)
 
 
-def _beginning(raw: npt.NDArray[np.uint8], one: int, other: int, *, whole: bool) -> Places:
-    """Where a letter stands alone and the next word begins with another, or a string ends first.
+def _either(clause: Clause, numbers: Mapping[Atom, str]) -> str:
+    some = [numbers[atom] for atom in sorted(clause)]
+    return f"({'|'.join(some if len(some) > 1 else some * 2)})"  # it takes no number alone
 
-    Hyperscan has no word to hold on to in a.i., and takes five times as long for that alone.
+
+def _pattern(atom: Atom) -> str:
+    """An atom in bytes of JSON, letters of either case.
+
+    A phrase can begin at the end of a title and go on in the body, which stands elsewhere in the
+    record: so a first word that ends a string counts as two.
     """
-    last = len(raw) - 1
-    pieces = range(0, max(len(raw), 1), PIECE)
-    at = np.concatenate([np.flatnonzero((raw[n : n + PIECE] | 0x20) == one) + n for n in pieces])
-    word = _word()
-    before, after = raw[np.maximum(at - 1, 0)], raw[np.minimum(at + 1, last)]
-    escape = (raw[np.maximum(at - 2, 0)] == ord("\\")) & word[before]
-    at = at[~word[after] & (~word[before] | escape)]
-    # Every flair has a field "a"; only a value can go on in the string after it.
-    quoted = (raw[np.maximum(at - 1, 0)] == ord('"')) & (raw[np.minimum(at + 1, last)] == ord('"'))
-    at = at[~(quoted & (raw[np.minimum(at + 2, last)] == ord(":")))]
-    found = [at[:0]]
-    for step in range(1, 9):
-        here = raw[np.minimum(at + step, last)]
-        begins = (here | 0x20) == other
-        open_ = (here == ord('"')) | (here == ord("\\")) | (here == ord("&"))
-        if whole:  # "a is" is none of a.i.
-            begins &= ~word[raw[np.minimum(at + step + 1, last)]]
-        found.append(at[begins | open_])
-        at = at[~(begins | open_ | word[here])]
-    return np.concatenate([*found, at]) + 1
-
-
-@cache
-def _word() -> npt.NDArray[np.bool_]:
-    table = np.zeros(256, np.bool_)
-    table[[*b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_"]] = True
-    return table
-
-
-def _raw(atom: Atom) -> str:
-    """The pattern of an atom for bytes as they stand in a record."""
-    begins = atom.pattern.startswith(EDGE)
-    rest = atom.pattern.removeprefix(EDGE).replace(EDGE, _AFTER)
-    rest = rest.replace(GAP, _SIGN + _SIGNS).replace(SIGNS, _SIGNS).replace(UNDERSCORE, "_")
-    return (_BEFORE if begins else "") + rest
-
-
-@cache
-def _hiding(kind: int, after: bytes) -> bytes:
-    """A pattern for the UTF-8 of every character of this kind."""
-    table = kinds()
-    codes = np.flatnonzero(table == kind).tolist()
-    spelt = sorted(chr(code).encode() for code in codes if not 0xD800 <= code < 0xE000)
-    groups = [
-        b"".join(b"\\x%02x" % byte for byte in begins)
-        + b"[%s]" % b"".join(b"\\x%02x" % char[-1] for char in chars)
-        for begins, chars in groupby(spelt, key=lambda char: char[:-1])
-    ]
-    if kind == ASCII:
-        groups.append(rb"\xf3[\x80-\xbf]")  # beyond the table
-    return b"(?:%s)" % b"|".join(groups) + after
+    begins, ends = _BEFORE if atom.begins else "", _AFTER if atom.ends else ""
+    if len(atom.words) == 1:
+        return f"{begins}{atom.words[0]}{ends}"
+    one, other = atom.words
+    return f'{begins}{one}(?:{_SIGN}{_SIGNS}{other}{ends}|{_SIGNS}")'

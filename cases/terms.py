@@ -1,8 +1,9 @@
 """What a source's terms forbid to do with its posts, and the one place that decides it.
 
 Whatever trains a model on posts, or sends their text to anyone else's service, takes its posts
-through `permitted`. Nothing in Aftershock does either without a person asking for it. Scoring on
-this machine with a fixed lexicon is neither.
+through `permitted`, with what `cli.settings.permissions` found for `environment`. Nothing in
+Aftershock does either without a person asking for it. Scoring on this machine with a fixed lexicon
+is neither.
 """
 
 from __future__ import annotations
@@ -21,7 +22,8 @@ _NOTHING = ("", "0", "no", "none", "false")
 
 def permission(source: str, environment: Mapping[str, str] | None = None) -> str | None:
     """What permits training on posts of this source, and sending their text away: words from the
-    configuration, or "not needed"; None when it is not permitted."""
+    configuration, or "not needed"; None when it is not permitted. Without an `environment` only
+    the process's own is asked, which can hold less than the files of the configuration."""
     name = PERMISSIONS.get(source)
     if name is None:
         return "not needed"

@@ -17,6 +17,7 @@ from pathlib import Path
 
 from dotenv.parser import Binding, parse_stream
 
+from cases.terms import PERMISSIONS
 from cli.console import CONFIGURATION, Stop
 from store.location import checkout, configuration_folder
 
@@ -33,7 +34,9 @@ REDDIT = (
     "AFTERSHOCK_REDDIT_URL",
 )
 TOGETHER = (BLUESKY, REDDIT)
+PERMISSION = PERMISSIONS["reddit"]  # no key, but it is set where the key is
 ALONE = (
+    PERMISSION,
     "AFTERSHOCK_BLUESKY_APPVIEW",
     "AFTERSHOCK_JETSTREAM",
     "AFTERSHOCK_JETSTREAM_MONTHLY_GB",

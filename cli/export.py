@@ -253,6 +253,7 @@ def _manifest(
         },
         "scorer": SCORER,
         "stance_scorer": sides.SCORER,
+        "scorer_python": _pythons(store, window),
         "aftershock": version("aftershock"),
         "coverage": coverage.percent(_coverage(spans, sources, window)),
         "coverage_gaps": gaps.to_dicts(),
@@ -268,6 +269,18 @@ def _stance_note(store: Store, case: Case, window: dict[str, datetime | None]) -
     labels = store.labelled(SCORER).filter(pl.col("case") == case.name)
     until = window["until"] or datetime.now(UTC)
     return calibration.note(labels, (window["since"] or EARLIEST, until))
+
+
+def _pythons(store: Store, window: dict[str, datetime | None]) -> list[str]:
+    """The minor versions of Python that the scores of the window follow (sums are rounded in
+    another way from 3.12 on)."""
+    kept = [pl.col("scorer") == SCORER, pl.col("compound").is_not_null()]
+    if since := window["since"]:
+        kept.append(pl.col("day") >= since.date())
+    if until := window["until"]:
+        kept.append(pl.col("day") <= until.date())
+    found = store.read(lambda: store.scan("scores").filter(*kept).select(pl.col("python").unique()))
+    return sorted(found["python"].drop_nulls())
 
 
 def _coverage(

@@ -12,11 +12,11 @@ import typer
 
 import cases.case as case_files
 from analysis import language, series, sides, tone
-from analysis.explain import explain
+from analysis.explain import Unexplained, explain
 from analysis.tone import SCORER
 from cases.case import Case
 from cli import stance
-from cli.console import progress, say, say_json
+from cli.console import Stop, progress, say, say_json
 from store.tables import Store
 
 # Accounts whose words are a subreddit's rules, not anybody's opinion.
@@ -44,7 +44,8 @@ def score_store(
     store.drain()  # what waits in the spool is scored too
     with progress() as bar:
         task = bar.add_task("scoring", total=None, rows=0)
-        for posts in store.work(SCORER, rescore=rescore):
+        waiting = store.work(SCORER, rescore=rescore, told=tone.SAME_LANGUAGES, python=tone.PYTHON)
+        for posts in waiting:
             scores = tone.score(posts, markers=markers)
             store.add_scores(scores)
             shown = scores.filter(pl.col("scorer") == SCORER)  # each post has a raw score too
@@ -92,7 +93,11 @@ def score(
 ) -> None:
     """Score tone and stance of what has no score yet, then rebuild the charts' figures."""
     if explained is not None:
-        for line in told(sys.stdin.read() if explained == "-" else explained, lang):
+        try:
+            lines = told(sys.stdin.read() if explained == "-" else explained, lang)
+        except Unexplained as error:
+            raise Stop(str(error)) from None
+        for line in lines:
             say(line)
         return
     store = Store.open(create=False)

@@ -1,11 +1,14 @@
-"""The one place where the live collectors' settings are made: the command line's and the user's."""
+"""The one place where settings are made, of the command line's and the user's: the collectors', and
+what the sources have permitted."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 
 import typer
 
+from cases.terms import PERMISSIONS
 from cli.credentials import find
 from cli.times import instant, stretch
 from collectors.settings import LOOKBACK, MOST_LOOKBACK, Settings
@@ -38,6 +41,13 @@ def build(
         lookback=back,
         follow=follow,
     )
+
+
+def permissions() -> Mapping[str, str]:
+    """Where the written permissions of the sources stand, for `cases.terms.permitted`: from the
+    environment, `.env` or the credentials file, like a key. Raises Stop as `build` does."""
+    found = find().values
+    return {name: found[name] for name in PERMISSIONS.values() if name in found}
 
 
 def _window(since: str | None, until: str | None) -> tuple[datetime | None, datetime | None]:

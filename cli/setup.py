@@ -19,7 +19,7 @@ import typer
 
 import cases.case as case_files
 import collectors
-from cli.console import CONFIGURATION, TRY_LATER, Stop, say, warn
+from cli.console import CONFIGURATION, FINE, TRY_LATER, Stop, say, warn
 from cli.credentials import (
     BLUESKY,
     HANDLE,
@@ -35,6 +35,7 @@ from cli.settings import build
 from collectors.errors import TryLaterError, UnfitError
 from collectors.reddit_access import preflight
 from collectors.reddit_client import NAMES as REDDIT_KEY
+from collectors.reddit_refusals import PASSING
 from collectors.settings import MOST_LOOKBACK
 
 ATTEMPTS = 3
@@ -57,9 +58,12 @@ def setup(
     firsts = [f"{case.name} {case.since}" for case in case_files.load_all().values()]
     say("Reddit")
     say(f"  {_state(found, REDDIT)} Keys come on request (docs/reddit.md); setup asks for none.")
+    reddit = FINE
     if all(found.values.get(name) for name in REDDIT_KEY):
         access = preflight(build())
         (say if access.fine else warn)(f"  {access.sentence}")
+        passing = TRY_LATER if access.kind in PASSING else CONFIGURATION
+        reddit = FINE if access.fine else passing
     say("Bluesky")
     say(f"  The stream of new posts needs no login and reaches {hours} hours back: collect daily.")
     say(f"  Search needs one and goes back to each case's first day: {', '.join(firsts)}.")
@@ -71,6 +75,8 @@ def setup(
         _ask(found, service)
     else:
         _unattended(found)
+    if reddit != FINE:
+        raise typer.Exit(reddit)
 
 
 def _state(found: Found, login: Sequence[str]) -> str:

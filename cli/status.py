@@ -73,6 +73,8 @@ def gather(
         "collectors": list(_collectors(standing.runs)),
         "spool_waiting": standing.waiting,
         "checks_due": standing.due,
+        # Bluesky's terms set no time, and what is a week old is asked about weekly there.
+        "checks_late": {name: n for name, n in standing.late.items() if name == "reddit"},
         "bytes_this_month": standing.read,
     }
 
@@ -147,6 +149,11 @@ def sentences(facts: dict[str, Any]) -> Iterator[str]:
         yield f"{waiting:,} batches wait in the spool; the next command that writes stores them."
     for source, count in facts["checks_due"].items():
         yield f"{count:,} posts are to be asked about again at {source}: aftershock recheck"
+    for source, count in facts["checks_late"].items():
+        yield (
+            f"{count:,} posts were not asked about at {source} within 48 hours, as its terms"
+            f" demand: aftershock recheck --source {source} (docs/reddit.md)"
+        )
     if STREAM in facts["bytes_this_month"]:
         yield f"{facts['bytes_this_month'][STREAM] / 1e9:,.2f} GB read from Jetstream this month."
 

@@ -5,13 +5,13 @@ A new source is one new module here with `ready` and `collect`; nothing else has
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from importlib import import_module
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Protocol, cast
 
 if TYPE_CHECKING:
-    from datetime import datetime
+    from datetime import datetime, timedelta
 
     import polars as pl
 
@@ -44,11 +44,28 @@ class Known(Protocol):
         """Whether posts of this author (the source's own id) are kept, live or hidden."""
         ...
 
-    def due(self, source: str, limit: int, now: datetime, /) -> pl.DataFrame:
-        """Posts whose source is to be asked about them again, at most `limit`, those never asked
-        about and those asked longest ago first: uri, at, first_seen_at, state (live or hidden),
-        and checked_at, misses, next_at, likes_48h, reposts_48h, replies_48h of their last check
-        (null where there was none)."""
+    def due(
+        self,
+        source: str,
+        limit: int,
+        now: datetime,
+        /,
+        *,
+        since: datetime | None = None,
+        kind: str | None = None,
+        uris: Collection[str] | None = None,
+        duty: timedelta | None = None,
+    ) -> pl.DataFrame:
+        """Posts whose source is to be asked about them again, at most `limit`, those looked at
+        longest ago first: uri, at, first_seen_at, state (live or hidden), and checked_at, misses,
+        next_at, likes_48h, reposts_48h, replies_48h of their last check (null where there was
+        none, and first_seen_at counts as the look). Only those written `since`, of this `kind`
+        (post, comment), among `uris`. With `duty`, those looked at within that time and those left
+        longer take turns."""
+        ...
+
+    def overdue(self, source: str, before: datetime, /) -> int:
+        """How many kept posts nobody has looked at, at their source, since `before`."""
         ...
 
     def cursors(self, collector: str, /) -> dict[str, str]:

@@ -17,6 +17,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from cases.glance import READY
 from collectors import Known, files, memory, shapes
 from collectors.dumps import Filter
 from collectors.files import DamagedError
@@ -61,11 +62,14 @@ def collect(
     """Batches of about 20,000 records of the files, in their order.
 
     Every file is looked at before the first batch: ShapeError or OSError come before anything was
-    stored. Unless all is taken, files that hold comments are read twice, all submissions first:
-    a comment may belong to a case through its submission, which must be known by then. A post may
-    belong to one through the post it quotes as well, which can stand anywhere: files with such
-    posts are read once more after everything else, and these posts yielded again, in batches with
-    `again` set. `reading` counts them once.
+    stored. Unless all is taken, all submissions come before all comments: a comment may belong to a
+    case through its submission, which must be known by then. So files that hold both are read
+    twice. A post may belong to one through the post it quotes as well, which can stand anywhere:
+    such posts are yielded again after everything else, in batches with `again` set. `reading`
+    counts them once.
+
+    A dump that begins with comments is looked through once, after the submissions. If matched ones
+    turn up in it, all files with comments are looked through once more for those under these.
 
     The ledger's unit is the name of the file without its folder, its control characters and bytes
     that are no UTF-8 written as escapes. A file that is damaged ends as `partial` with what was
@@ -80,21 +84,24 @@ def collect(
         _check_memory(Path(path))
     plans = _named([_plan(Path(path), settings, now) for path in settings.files])
     plans = _continued(plans, cases, known, settings)
-    meter = Meter(settings.progress, plans, twice=not settings.taken)
+    sieve = None if settings.taken or settings.whole or not READY else Filter(cases, known)
+    if sieve is not None and sieve.open:
+        sieve = None
+    meter = Meter(settings.progress, plans, twice=not settings.taken and sieve is None)
     if settings.taken:
         for plan in plans:
             yield from File(plan, meter, now, taken=True).read(comments=True, others=True)
         return
     opened = []
-    sieve = None if settings.whole else Filter(cases, known)
     for plan in plans:
         file = File(plan, meter, now, sieve=sieve)
         opened.append(file)
-        yield from file.read(comments=False, others=True)
-        meter.total += plan.size * (file.deferred - plan.comments)
+        if not file.among_comments:
+            yield from file.read(comments=False, others=True)
+            meter.total += plan.size * (file.deferred and (sieve is not None or not plan.comments))
     for file in opened:
         if file.deferred:
-            yield from file.read(comments=True, others=False)
+            yield from file.read(comments=True, others=file.among_comments)
     for file in opened:
         if file.again:
             yield from file.read_again()

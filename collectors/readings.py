@@ -1,7 +1,7 @@
 """One file from its first reading to its last: which records count in which, and what a batch says.
 
-Files that hold comments are read twice, all submissions first, and what quotes another post once
-more at the end. Where a reading stands is the cursor, so that an import that was cut off goes on.
+All submissions of all files come before all comments, and what quotes another post comes once more
+at the end. Where a reading stands is the cursor, so that an import that was cut off goes on.
 """
 
 from __future__ import annotations
@@ -14,10 +14,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
 
-import numpy as np
-
-from cases.blocks import Room
-from collectors import files, shapes
+from collectors import dumps, files, shapes
 from collectors.dumps import Filter, Ids, Look
 from collectors.files import DamagedError
 from collectors.normalise import Gone, Row, frame
@@ -140,26 +137,30 @@ class File:
         self.taken = taken
         self.known = sieve  # what it learns, it learns from every file
         dump = plan.dump and plan.normaliser is None and plan.layout.form == "ndjson"
-        self.sieve = sieve if sieve is not None and dump and not sieve.open else None
+        self.sieve = sieve if dump else None
+        # Read once, after all submissions, though there may be submissions in it.
+        self.among_comments = self.sieve is not None and plan.comments
         self.parts: dict[str, _Part] = {plan.source: _Part()}
         self.waiting = 0  # records for the next batch
         self.bytes = 0
-        self.deferred = False  # comments were left for a second reading
+        self.deferred = self.among_comments  # comments were left for a later reading
         self.unparsed = False  # the first reading passed this line over without parsing it
-        self.quoting = False  # there are posts to be yielded again
-        self.quoted = Ids()  # what those that were passed over quote
+        self.quoting = False  # there are posts to be yielded again, which only reading finds
+        self.quotes: list[Row] = []  # posts to be yielded again
+        self.quoted = Ids()  # what those quote that were passed over
         self.broken = ""  # where the file is damaged
         self.stored = Place.of(plan)
         self.place = Place()
 
     def read(self, *, comments: bool, others: bool) -> Iterator[Batch]:
         """One reading. Every record is counted in one reading only, whatever it turns out to be."""
-        reading = WHOLE if comments and others else COMMENTS if comments else POSTS
+        whole = comments and others and not self.among_comments
+        reading = WHOLE if whole else COMMENTS if comments else POSTS
         self.place, self.broken = Place(reading), ""
         before = self.meter.done
         steps = (
-            self._sifted(self.sieve, comments=comments)
-            if self.sieve is not None and not (comments and others)
+            self._sifted(self.sieve, comments=comments, others=others)
+            if self.sieve is not None and not whole
             else self._parsed(comments=comments, others=others)
         )
         try:
@@ -180,7 +181,13 @@ class File:
     @property
     def again(self) -> bool:
         """Whether some of its posts are to be looked at once more, after everything else."""
-        return self.quoting or bool(self.quoted)
+        return self.quoting or bool(self.quotes) or bool(self.quoted) or self._headless
+
+    @property
+    def _headless(self) -> bool:
+        """Whether comments may have been passed over before their submission was known."""
+        sieve = self.sieve
+        return sieve is not None and self.deferred and sieve.heads.meets(sieve.roots)
 
     def _parsed(self, *, comments: bool, others: bool) -> Iterator[None]:
         """Take in every record; stops where a batch is full."""
@@ -206,44 +213,39 @@ class File:
             if self.waiting >= ROWS:
                 yield
 
-    def _sifted(self, sieve: Filter, *, comments: bool) -> Iterator[None]:
+    def _sifted(self, sieve: Filter, *, comments: bool, others: bool) -> Iterator[None]:
         """Take in what the filter leaves of a dump; stops where a batch is full."""
-        room, reading, through = Room(), self.place.reading, 0
+        name: dumps.Reading = "both" if comments and others else "comments" if comments else "posts"
+        reading, through = self.place.reading, 0
         stored = self.stored.before(reading)
         for first, data, ended in files.blocks(files.chunks(self.plan.path, self.meter.read)):
             if data is None:
                 self.deferred = self.deferred or not comments
                 if comments:
                     self._count(1)
-                    self._add(first, f"longer than {files.LINE_LIMIT >> 20} MiB")
+                    reason = f"longer than {files.LINE_LIMIT >> 20} MiB"
+                    self._add(first, reason, stored=first <= stored)
                 continue
             through += len(data)
-            if not comments and b'"title"' not in data.obj:  # type: ignore[operator]
-                self.deferred = True
-                newlines = np.count_nonzero(np.frombuffer(data, np.uint8) == ord("\n"))
-                self.place = Place(reading, first + int(newlines) - 1)
-            else:
-                old = int(min(max(stored - first + 1, 0), len(data)))
-                look = sieve.look(data, room, comments=comments, parse=old)
-                self.deferred = self.deferred or (look.others and not comments)
-                self._count(look.count)
-                if not comments:
-                    self.quoted.add(look.quoted)
-                yield from self._records(look, first, comments=comments, ended=ended)
-                self.place = Place(reading, first + look.lines - 1)
+            old = int(min(max(stored - first + 1, 0), len(data)))
+            look = sieve.look(data, name, parse=old, quoted=self.quoted)
+            self.deferred = self.deferred or (look.others and not comments)
+            self._count(look.count)
+            for _ in self._records(look, first, name, ended=ended, stored=stored):
+                yield
+            self.place = Place(reading, first + len(look.scan) - 1)
             if through >= UNPACKED:
                 through = 0
                 yield
 
-    def _records(self, look: Look, first: int, *, comments: bool, ended: bool) -> Iterator[None]:
+    def _records(
+        self, look: Look, first: int, name: dumps.Reading, *, ended: bool, stored: float
+    ) -> Iterator[None]:
         """Parse the chosen lines of a block, and some more to see what time the block covers and
         whether its last line is whole."""
-        block, wanted = look.block, set(look.wanted.tolist())
-        own = np.flatnonzero(look.own)
-        seen = {int(own[0]), int(own[-1])} if len(own) else set()
-        last = len(block) - 1
-        for line in sorted(wanted | seen | (set() if ended else {last})):
-            raw, number = block.line(line), first + int(look.numbers[line])
+        wanted, last = set(look.wanted.tolist()), len(look.scan) - 1
+        for line in sorted(wanted | set(look.seen.tolist()) | (set() if ended else {last})):
+            raw, number = look.scan.line(line), first + line
             if number == 1:
                 raw = raw.removeprefix(b"\xef\xbb\xbf")
             if raw.isspace():
@@ -252,8 +254,9 @@ class File:
             record, whole = files.parsed(raw)
             result = record if isinstance(record, str) else self._normalised(record)
             comment = not isinstance(result, str) and facts(result)[1] == "comment"
-            if (comment or not look.titled[line]) == comments:
-                self._add(number, result, only_seen=line not in wanted)
+            if name == "both" or (comment or not look.titled[line]) == (name == "comments"):
+                seen = line not in wanted
+                self._add(number, result, stored=number <= stored, only_seen=seen)
             elif comment:
                 self.deferred = True
             self.place = Place(self.place.reading, number)
@@ -275,29 +278,36 @@ class File:
         yield from self._ended(again=True)
 
     def _quotes(self) -> Iterator[Row]:
+        """Posts that may belong to a case through one that was not known when they were read."""
+        yield from self.quotes
         if self.sieve is not None and not self.quoting:
-            records = self._quoting_roots(self.sieve)
-        else:
-            skip = _quotes_nothing if self.plan.dump else None
-            records = (
-                record
-                for _, record in files.records(
-                    self.plan.path, self.plan.layout, on_read=self.meter.read, skip=skip
-                )
-            )
-        for record in records:
+            for record in self._looked_up(self.sieve):
+                result = record if isinstance(record, str) else self._normalised(record)
+                if not isinstance(result, str | Gone):
+                    yield result
+            return
+        skip = _quotes_nothing if self.plan.dump and not self._headless else None
+        for _, record in files.records(
+            self.plan.path, self.plan.layout, on_read=self.meter.read, skip=skip
+        ):
             result = record if isinstance(record, str) else self._normalised(record)
-            if not isinstance(result, str | Gone) and result["quoted"] is not None:
+            if not isinstance(result, str | Gone) and (
+                result["quoted"] is not None or (self._headless and result["kind"] == "comment")
+            ):
                 yield result
 
-    def _quoting_roots(self, sieve: Filter) -> Iterator[files.Record | str]:
-        if not self.quoted.meets(sieve.roots):
+    def _looked_up(self, sieve: Filter) -> Iterator[files.Record | str]:
+        quoting = self.quoted.meets(sieve.roots)
+        if not (quoting or self._headless):
             return
         self.meter.total += self.plan.size
         for _, data, _ in files.blocks(files.chunks(self.plan.path, self.meter.read)):
-            if data is not None:
-                for raw in sieve.quoting_roots(data):
-                    yield files.parsed(raw)[0]
+            if data is None:
+                continue
+            lines = sieve.quoting_roots(data) if quoting else []
+            lines += sieve.below_heads(data) if self._headless else []
+            for raw in lines:
+                yield files.parsed(raw)[0]
 
     def _ended(self, *, again: bool = False) -> Iterator[Batch]:
         self.place = Place(ENDED)
@@ -353,9 +363,11 @@ class File:
         if self.known is not None and source == "reddit":
             self.known.seen(result["uri"])
         if result["quoted"] is not None and not (self.taken or self.quoting):
-            if self.sieve is not None and source == "reddit":
-                return  # noted by its line
+            if self.sieve is not None and len(self.quotes) < ROWS:
+                self.quotes.append(result)
+                return
             self.quoting = True
+            self.quotes.clear()
             self.meter.total += self.plan.size
 
     def _batches(

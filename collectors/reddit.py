@@ -11,11 +11,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from datetime import time as clock
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from collectors.errors import CollectorError, TryLaterError
 from collectors.reddit_client import BudgetSpentError, Client, missing
-from collectors.reddit_listing import COLLECTOR
+from collectors.reddit_listing import COLLECTOR, Unit
 from collectors.reddit_refusals import FAILURES, OF_THE_KEY, PASSING, RefusedError, suspended
 from collectors.reddit_search import Search
 from collectors.reddit_sweep import Sweep
@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from collectors import Known
     from collectors.settings import Settings
     from store.schema import Batch
+
+UNTRIED = "not tried"
 
 
 def ready(settings: Settings) -> str | None:
@@ -54,10 +56,15 @@ def collect(cases: Sequence[Case], known: Known, settings: Settings) -> Iterator
     client = Client(settings)
     failed: list[RefusedError] = []
     in_a_row = 0
-    for turn in _turns(client, asked, known, settings):
+    work = _Work(client, asked, _tasks(client, asked, known, settings))
+    for turn in work.turns():
         if isinstance(turn, RefusedError):
             in_a_row += 1
-            _go_on(client, turn, in_a_row)
+            try:
+                _go_on(client, turn, in_a_row)
+            except CollectorError as error:
+                yield from work.untried(status="failed", stop_reason=UNTRIED, error=str(error))
+                raise
             if turn.kind in PASSING:
                 failed.append(turn)
         else:
@@ -73,44 +80,64 @@ def collect(cases: Sequence[Case], known: Known, settings: Settings) -> Iterator
 
 @dataclass
 class _Task:
-    """A unit's work in this run, for these cases."""
+    """A unit's work in this run, or a part of it."""
 
-    cases: tuple[str, ...]
+    unit: Unit
     work: Iterator[Batch]
     begun: bool = False
 
 
-def _turns(
-    client: Client, cases: Sequence[Case], known: Known, settings: Settings
-) -> Iterator[Batch | RefusedError]:
-    """A batch of whichever case has used the fewest requests so far, over and over.
+class _Work:
+    """All tasks of a run, in the queues of the cases they are for."""
 
-    When the budget is spent, what was begun is taken up once more, so that it can say so.
-    """
-    tasks = _tasks(client, cases, known, settings)
-    queues = {case.name: deque(task for task in tasks if case.name in task.cases) for case in cases}
-    used = dict.fromkeys(queues, 0.0)
-    spent = False
-    while any(queues.values()):
-        name = min((name for name, queue in queues.items() if queue), key=lambda one: used[one])
-        task = queues[name][0]
-        before = client.sent
-        turn: Batch | RefusedError | None = None
-        if task.begun or not spent:
-            task.begun = True
-            try:
-                turn = next(task.work, None)
-            except BudgetSpentError:
-                spent = True
-            except RefusedError as error:
-                turn = error
-        for one in task.cases:
-            used[one] += (client.sent - before) / len(task.cases)
-        if turn is None or isinstance(turn, RefusedError):
-            for one in task.cases:
-                queues[one].remove(task)
-        if turn is not None:
-            yield turn
+    def __init__(self, client: Client, cases: Sequence[Case], tasks: Sequence[_Task]) -> None:
+        self.client, self.tasks = client, tasks
+        self.queues = {
+            case.name: deque(task for task in tasks if case.name in task.unit.cases)
+            for case in cases
+        }
+
+    def turns(self) -> Iterator[Batch | RefusedError]:
+        """A batch of whichever case has used the fewest requests so far, over and over.
+
+        When the budget is spent, what was begun is taken up once more, so that it can say so, and
+        what was not is named.
+        """
+        used = dict.fromkeys(self.queues, 0.0)
+        spent = False
+        while any(self.queues.values()):
+            waiting = (name for name, queue in self.queues.items() if queue)
+            task = self.queues[min(waiting, key=lambda one: used[one])][0]
+            before = self.client.sent
+            turn: Batch | RefusedError | None = None
+            if task.begun or not spent:
+                task.begun = True
+                try:
+                    turn = next(task.work, None)
+                except BudgetSpentError:
+                    spent = True
+                except RefusedError as error:
+                    turn = error
+            for one in task.unit.cases:
+                used[one] += (self.client.sent - before) / len(task.unit.cases)
+            if turn is None or isinstance(turn, RefusedError):
+                for one in task.unit.cases:
+                    self.queues[one].remove(task)
+            if turn is not None:
+                yield turn
+        if spent:
+            yield from self.untried(
+                status="partial", stop_reason=f"{UNTRIED}: the budget of requests is spent"
+            )
+
+    def untried(self, **said: Any) -> Iterator[Batch]:
+        """A batch for each unit of which nothing was begun: without a row of its own nobody would
+        know of it."""
+        begun = {task.unit.name for task in self.tasks if task.begun}
+        units = {task.unit.name: task.unit for task in self.tasks}
+        for name, unit in units.items():
+            if name not in begun:
+                yield unit.batch(**said)
 
 
 def _tasks(client: Client, cases: Sequence[Case], known: Known, settings: Settings) -> list[_Task]:
@@ -133,13 +160,13 @@ def _tasks(client: Client, cases: Sequence[Case], known: Known, settings: Settin
     searches.sort(key=lambda search: search.read_at)
     done: set[str] = set()
     threads = [Threads(client, settings, case, known, done, brought) for case in cases]
-    every = tuple(case.name for case in cases)
+    revisits = Revisits(client, settings, cases, known, done)
     return [
-        *(_Task(sweep.unit.cases, sweep.run()) for sweep in sweeps),
-        *(_Task(search.unit.cases, search.newest()) for search in searches),
-        *(_Task(one.unit.cases, one.run()) for one in threads),
-        *(_Task(search.unit.cases, search.grid()) for search in searches),
-        _Task(every, Revisits(client, settings, cases, known, done).run()),
+        *(_Task(sweep.unit, sweep.run()) for sweep in sweeps),
+        *(_Task(search.unit, search.newest()) for search in searches),
+        *(_Task(one.unit, one.run()) for one in threads),
+        *(_Task(search.unit, search.grid()) for search in searches),
+        _Task(revisits.unit, revisits.run()),
     ]
 
 

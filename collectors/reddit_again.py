@@ -19,9 +19,11 @@ from store.schema import CHECKS
 
 Due = Mapping[str, Any]  # a row of `Known.due`
 
+DUTY = timedelta(hours=48)
 DAILY = timedelta(hours=23)  # so that a daily run finds due what it asked about the day before
 # When a thread has grown by enough to be read again, and a score has moved: after it was written.
 LADDER = (timedelta(days=1), timedelta(days=3), timedelta(days=7), timedelta(days=30))
+RECENT = LADDER[-1] + timedelta(days=2)  # the last step, and two days for runs that fail
 MISSES = 2  # an id that info() leaves out twice, hours apart, is gone
 MISSED = timedelta(hours=5)
 LEFT = timedelta(seconds=1)
@@ -106,7 +108,7 @@ def ask(
     there = {_name(thing): thing for thing in things}
     found = result.found
     found.take([there[name] for name in names if name in there], asked, place)
-    seen = {row["uri"]: row for row in found.rows}
+    seen, gone = {row["uri"]: row for row in found.rows}, set(found.gone)
     for name, row in names.items():
         uri = row["uri"]
         if uri in seen:
@@ -115,10 +117,16 @@ def ask(
             if waits and threads and replies:
                 result.replies[uri] = replies
                 continue
-            left = waits and not threads
+            # The collector comes for what is new, or new here, and not for what an archive brought.
+            comes = max(row["at"], row["first_seen_at"]) > asked - RECENT
+            left = waits and comes and not threads
             result.checks.append(
                 check(row, asked, likes, replies, next_at=next_at(row, asked, left=left))
             )
+        elif name in there and uri not in gone:
+            # It is there, and no words of it can be read: asked again like the others, or a few
+            # such would be first in line for ever.
+            result.checks.append(check(row, asked, None, None))
         elif misses and name not in there:
             times = (row["misses"] or 0) + 1
             result.lost += times == 1

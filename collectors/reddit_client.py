@@ -17,6 +17,7 @@ from collections.abc import Mapping, MutableMapping
 from contextlib import suppress
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+from pathlib import Path
 from typing import Any
 
 import praw
@@ -239,6 +240,28 @@ def _seconds(value: str) -> float | None:
     return max(number, 0.0)
 
 
+def _certificates() -> str | bool:
+    """The bundle that the environment names for requests, which it would not read itself here; else
+    True. Raises UnfitError where requests would raise a bare OSError at the first question."""
+    for name in ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"):
+        bundle = os.environ.get(name)
+        if not bundle:
+            continue
+        place = Path(bundle)
+        try:
+            pem = place.is_dir() or b"-----BEGIN " in place.read_bytes()
+            said = "" if pem else "no certificate in it"
+        except OSError as error:
+            said = error.strerror or type(error).__name__
+        if said:
+            raise UnfitError(
+                f"{name} names no file of certificates that can be read ({bundle}: {said})."
+                f" Give the path of a PEM file, or unset {name}."
+            )
+        return bundle
+    return True
+
+
 def _praw(key: str, secret: str, agent: str, url: str) -> praw.Reddit:
     url = url.strip().rstrip("/")
     if url and not url.startswith(("http://", "https://")):
@@ -248,8 +271,7 @@ def _praw(key: str, secret: str, agent: str, url: str) -> praw.Reddit:
     # the surroundings but proxies and certificates.
     session.trust_env = False
     session.proxies = dict(get_environ_proxies(url or OAUTH_URL))
-    bundles = (os.environ.get(name) for name in ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"))
-    session.verify = next(filter(None, bundles), True)
+    session.verify = _certificates()
     # What is not given here PRAW takes from a praw.ini in whatever folder it is run in.
     return praw.Reddit(
         "DEFAULT",

@@ -12,7 +12,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 from collectors.errors import CollectorError
-from collectors.reddit_again import Due, ask, frame
+from collectors.reddit_again import DUTY, Due, ask, frame
 from collectors.reddit_client import BudgetSpentError, Client
 from collectors.reddit_listing import AT_ONCE, Unit
 from collectors.reddit_refusals import RefusedError
@@ -27,12 +27,14 @@ COLLECTOR = "recheck"
 UNIT = "posts kept"
 ROUND = 20_000  # posts between two questions to the store
 UNBOUNDED = 10**9  # 100,000 posts are 1,000 requests, which PRAW spreads over ten minutes
+LATE = "{:,} posts were not asked about within 48 hours, as Reddit's terms demand"
 FEWEST, MOST_ABSENT = 20, 0.5  # more than half of so many left out at once: Reddit is broken
 
 
 def collect(known: Known, settings: Settings, *, many_gone: bool = False) -> Iterator[Batch]:
     """Ask about everything that is due, the oldest look first, within `settings.budget` requests
-    (without one, as many as it takes).
+    (without one, as many as it takes). Where they do not reach, what can still be asked about
+    within 48 hours of its last look has half of them, and the ledger says how much is late.
 
     A batch brings the posts as they are now (an edit is scored again), a check for each, and those
     that are gone. Raises CollectorError, before anything absent is recorded, when more than half of
@@ -41,8 +43,13 @@ def collect(known: Known, settings: Settings, *, many_gone: bool = False) -> Ite
     """
     client = Client(settings, settings.budget or UNBOUNDED)
     unit = Unit(UNIT, (), settings, client, COLLECTOR)
+
+    def late() -> str:
+        posts = known.overdue("reddit", client.now() - DUTY)
+        return LATE.format(posts) if posts else ""
+
     try:
-        yield from ended(unit, _batches(client, unit, known, many_gone=many_gone), lambda: "")
+        yield from ended(unit, _batches(client, unit, known, many_gone=many_gone), late)
     except BudgetSpentError:
         return  # the ledger says so, and the rest is due the next time
     except RefusedError as error:
@@ -76,5 +83,5 @@ def _batches(client: Client, unit: Unit, known: Known, *, many_gone: bool) -> It
 
 def _due(client: Client, known: Known, started: datetime, done: set[int]) -> list[Due]:
     left = max(client.budget - client.sent, 1)
-    rows = known.due("reddit", min(ROUND, AT_ONCE * left), started)
+    rows = known.due("reddit", min(ROUND, AT_ONCE * left), started, duty=DUTY)
     return [row for row in rows.iter_rows(named=True) if hash(row["uri"]) not in done]

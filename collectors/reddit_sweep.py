@@ -29,6 +29,8 @@ from store.schema import Batch
 if TYPE_CHECKING:
     from cases.case import Case
 
+NO_PLACE = ("asked", "missing")  # how a place to go on from is refused: 400 or 404
+MOST_UNREADABLE = 0.01  # of the posts of a sweep, as of the records of an imported file
 # A post that a moderator lets through later stands where it was written, below what was read.
 OVERLAP = timedelta(hours=1).total_seconds()
 
@@ -52,6 +54,9 @@ class Sweep:
         self.client, self.name, self.cases, self.floor = client, name, cases, floor
         self.unit = Unit(f"r/{name}", tuple(case.name for case in cases), settings, client)
         self.places = Places(cursor)
+        # Of this sweep and of the one that it goes on with: what was read twice counts as little as
+        # it may among all, and as much among the unreadable.
+        self.items = self.unreadable = 0
         known = self.places.of(cases)
         newest = [float(one["newest"]) for one in known or () if one.get("newest") is not None]
         self.reached = min((float(one["to"]) for one in known), default=None) if known else None
@@ -87,18 +92,33 @@ class Sweep:
         began = self.client.now().timestamp()
         cut = self._cut()
         after: str | None = None
-        aside: tuple[str, int] | None = None  # where to go on if the place of the cut is gone
+        # Where to go on if the place of the cut is gone, at what depth and after how many posts.
+        aside: tuple[str | None, int, int] | None = None
+        again = True  # whether the listing may be begun anew
         newest: float | None = None
         depth = 0
         joined = False
         seen: set[str] = set()
         while True:
-            found = self._page(after)
-            depth += 1
+            try:
+                found = self._page(after)
+            except RefusedError as error:
+                # Reddit may refuse to go on from a post that is gone. Only on its first page is
+                # that said of the subreddit itself.
+                if error.kind not in NO_PLACE or after is None or not (aside or again):
+                    raise
+                if aside is None:
+                    again = False
+                    seen.clear()
+                (after, depth, self.items), aside = aside or (None, 0, 0), None
+                continue
             if aside and not found.items and found.after is None:
-                (after, depth), aside = aside, None
+                (after, depth, self.items), aside = aside, None
                 continue
             aside = None
+            depth += 1
+            self.items += found.items
+            self.unreadable += len(found.bad)
             newest = max(filter(None, (newest, found.newest)), default=None)
             oldest = float("inf") if found.oldest is None else found.oldest
             joined |= oldest < self.join
@@ -111,9 +131,11 @@ class Sweep:
             after = found.after
             if cut and oldest < cut["newest"]:
                 # From here on, the sweep that was cut off has read already.
-                aside = (after, depth)
+                aside = (after, depth, self.items)
                 after = _name(self.client.mask(cut["place"]))
                 depth += cut["pages"]
+                self.items += cut.get("items", 0) - found.items
+                self.unreadable += cut.get("bad", 0)
                 cut = None
             if found.oldest is not None and not cut:
                 self.places.all["cut"] = {
@@ -121,20 +143,30 @@ class Sweep:
                     "newest": newest,
                     "place": self.client.mask(_number(after)),
                     "pages": depth,
+                    "bad": self.unreadable,
+                    "items": self.items,
                 }
             yield self.unit.batch(found, cursor=self.places.text())
-        if newest is None:
-            # Reddit lists so what it keeps from a key (over 18) or has lost for the moment, too.
-            yield self.unit.batch(
-                found,
-                status="partial",
-                gap=True,
-                stop_reason="Reddit lists not one post there that can be read; nothing is claimed",
-            )
-            return
-        self.places.all.pop("cut", None)
         capped = not joined and (depth >= CAP_PAGES or repeats)
-        yield self._whole(found, began, newest, capped=capped)
+        yield self._end(found, began, newest, capped=capped)
+
+    def _end(self, found: Found, began: float, newest: float | None, *, capped: bool) -> Batch:
+        """The last batch: what the sweep may claim."""
+        self.places.all.pop("cut", None)
+        if newest is None and not self.unreadable:
+            # Reddit lists so what it keeps from a key (over 18) or has lost for the moment, too.
+            reason = "Reddit lists not one post there that can be read; nothing is claimed"
+            return self.unit.batch(found, status="partial", gap=True, stop_reason=reason)
+        if newest is None or self.unreadable > MOST_UNREADABLE * self.items:
+            # Nothing is passed, either: the next run has to come as far down as this one.
+            reason = (
+                f"{self.unreadable:,} of {self.items:,} posts could not be read, so nothing is"
+                " claimed; the next run reads them again"
+            )
+            return self.unit.batch(
+                found, cursor=self.places.text(), status="partial", gap=True, stop_reason=reason
+            )
+        return self._whole(found, began, newest, capped=capped)
 
     def _page(self, after: str | None) -> Found:
         self.unit.begin()

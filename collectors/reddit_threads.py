@@ -8,12 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
-from collectors.reddit_again import LADDER, Due, ask, check, frame, stepped, unread
+from collectors.reddit_again import RECENT, Due, ask, check, frame, stepped, unread
 from collectors.reddit_client import BudgetSpentError, Client
 from collectors.reddit_listing import AT_ONCE, SPENT, Found, Unit, listing
 from collectors.reddit_refusals import (
@@ -30,8 +30,7 @@ if TYPE_CHECKING:
     from cases.case import Case
     from collectors import Known
 
-MOST = 500_000  # posts that are due, of which those that are wanted are picked
-RECENT = LADDER[-1] + timedelta(days=2)  # the last step, and two days for runs that fail
+MOST = 500_000  # recent posts that are due, of which those that are wanted are picked
 MORE = 8  # further requests for one thread: each brings at most 100 comments
 # Refusals that say nothing about other threads and will be the same in an hour: the thread is tried
 # again at its next step. Without a reason ("forbidden") it may be the key.
@@ -74,19 +73,20 @@ class Threads:
         yield from ended(self.unit, self._batches(), self._said)
 
     def _batches(self) -> Iterator[Batch]:
-        now = self.client.now()
-        due = self.known.due("reddit", MOST, now)
-        # Of what is older only what was just found: an imported archive brought its own comments.
-        found = pl.col("uri").is_in(self.brought)
-        recent = due.filter(
-            pl.col("uri").str.contains("t3_"), (pl.col("at") > now - RECENT) | found
-        )
-        rows = [row for row in recent.iter_rows(named=True) if unread(row, now)]
+        now, since = self.client.now(), self.client.now() - RECENT
+        # Of what is older only what was just found: an imported archive brought its own comments,
+        # and however much of it waits for its recheck must not hide the threads that are due.
+        found = self.known.due("reddit", len(self.brought), now, uris=self.brought)
+        recent = self.known.due("reddit", MOST, now, since=since, kind="post")
+        links = pl.concat([recent, found]).unique("uri", maintain_order=True)
+        rows = [row for row in links.iter_rows(named=True) if unread(row, now)]
         uris = [row["uri"] for row in rows if row["uri"] not in self.done]
         own = self.known.matched(self.case.name, self.case.query_hash, uris)
         wanted = {row["uri"]: row for row in rows if row["uri"] in own}
         if not wanted:
             return
+        comments = self.known.due("reddit", MOST, now, since=since, kind="comment")
+        due = pl.concat([links, comments])
         for portion in portions(list(wanted.values())):
             self.unit.begin()
             asked = ask(self.client, portion, self.unit.name, threads=True)
@@ -168,7 +168,7 @@ class Revisits:
 
     def _batches(self) -> Iterator[Batch]:
         now = self.client.now()
-        due = self.known.due("reddit", MOST, now).filter(pl.col("at") > now - RECENT)
+        due = self.known.due("reddit", MOST, now, since=now - RECENT)
         rows = due.filter(~pl.col("uri").is_in(self.done)).iter_rows(named=True)
         wanted = [row for row in rows if stepped(row, now)]
         if not wanted:
@@ -196,7 +196,8 @@ def ended(unit: Unit, batches: Iterator[Batch], said: Callable[[], str]) -> Iter
         yield unit.batch(status="partial", stop_reason=reason)
         raise
     except RefusedError as error:
-        yield unit.batch(status="failed", stop_reason=error.kind, error=f"{unit.name}: {error}")
+        reason = "; ".join(filter(None, (error.kind, said())))
+        yield unit.batch(status="failed", stop_reason=reason, error=f"{unit.name}: {error}")
         raise
 
 

@@ -33,7 +33,7 @@ from store.mend import (
 from store.merge import Tables, monday
 from store.opening import admit, check_place, salt_of
 from store.replay import OnRecord, erase
-from store.schema import CELL_KEY, CELLS, SCHEMA_VERSION, TABLES
+from store.schema import CELL_KEY, CELL_STANCE, CELLS, SCHEMA_VERSION, TABLES
 
 MakeCells = Callable[[pl.DataFrame], pl.DataFrame]
 Progress = Callable[[str, int, int], None]
@@ -218,7 +218,10 @@ class Doctor:
             .fill_null(fresh[name].is_null() & kept[name].is_null())
             .all()
             if kind == pl.Float64
-            else fresh[name].eq_missing(kept[name]).all()
+            # Cells of an older version have no counts of stance, and hold none.
+            else fresh[name]
+            .eq_missing(kept[name].fill_null(0) if name in CELL_STANCE else kept[name])
+            .all()
             for name, kind in CELLS.items()
         ]
         return all(same)

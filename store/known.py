@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from array import array
 from bisect import bisect_left
-from collections.abc import Callable, Iterator, Sequence
-from datetime import date, datetime
+from collections.abc import Callable, Collection, Iterator, Sequence
+from datetime import date, datetime, timedelta
 from functools import partial
 from time import monotonic
 from typing import TYPE_CHECKING
@@ -31,6 +31,9 @@ AGAIN = 1.0  # seconds until authors whom another process may have brought are l
 WITH_WORDS = ("live", "hidden")
 ITS_OWN = ("own", "taken")
 _CHECKED = ("checked_at", "misses", "next_at", "likes_48h", "reposts_48h", "replies_48h")
+_WAITING = pl.Schema(
+    {name: POSTS[name] for name in ("post", "day", "at")} | {"looked_at": POSTS["first_seen_at"]}
+)
 DUE = pl.Schema(
     {name: POSTS[name] for name in ("uri", "at", "first_seen_at", "state")}
     | {name: CHECKS[name] for name in _CHECKED}
@@ -100,19 +103,48 @@ class Known:
             known = self._authors[source] = _Authors(self._tables, source)
         return known.has(self._keys.author_key(source, author))
 
-    def due(self, source: str, limit: int, now: datetime) -> pl.DataFrame:
+    def due(
+        self,
+        source: str,
+        limit: int,
+        now: datetime,
+        *,
+        since: datetime | None = None,
+        kind: str | None = None,
+        uris: Collection[str] | None = None,
+        duty: timedelta | None = None,
+    ) -> pl.DataFrame:
         """Posts whose source is to be asked about them again, at most `limit`: columns of DUE, null
-        where a post was never asked about. Those come first, the oldest in front, then those asked
-        about longest ago. Posts whose `next_at` lies in the future are left out; hidden ones are
-        in, since their accounts may be back."""
-        first = pl.DataFrame(schema={"post": POSTS["post"], "day": POSTS["day"], "at": POSTS["at"]})
-        first = first.with_columns(checked_at=pl.lit(None, CHECKS["checked_at"]))
-        order = ("checked_at", "at", "post")
-        for stretch in stretches(self._tables, ROWS_AT_ONCE):
-            more = self._tables.read(partial(self._due, source, now, stretch))
-            first = pl.concat([first, more]).sort(order, nulls_last=False).head(limit)
+        where a post was never asked about. What was looked at longest ago comes first; a post that
+        was never asked about was looked at when it was first seen. Posts whose `next_at` lies in
+        the future are left out; hidden ones are in, since their accounts may be back.
+
+        Only those written `since`, of this `kind` (post, comment), or among `uris`, where given.
+        With `duty`, those looked at within that time and those left longer take turns, so that what
+        is in time stays so beside a backlog of any size, and the backlog gets its half.
+        """
+        if uris is not None and not uris:
+            return pl.DataFrame(schema=DUE)
+        among = None if uris is None else self._keys.posts(pl.Series(list(uris), dtype=pl.String))
+        only = [pl.col("source") == source, _words()]
+        only += [] if kind is None else [pl.col("kind") == kind]
+        if among is not None:
+            only += [pl.col("post").is_in(among.implode()), lookup.somewhere(self._tables, among)]
+        late = pl.lit(value=False) if duty is None else pl.col("looked_at") < now - duty
+        order = ("looked_at", "at", "post")
+        first = pl.DataFrame(schema=_WAITING)
+        for stretch in stretches(self._tables, ROWS_AT_ONCE, since):
+            more = self._tables.read(partial(self._due, only, now, stretch))
+            first = (
+                pl.concat([first.select(_WAITING.names()), more])
+                .sort(order)
+                .with_columns(late=late)
+                .with_columns(place=pl.int_range(pl.len()).over("late"))
+                .filter(pl.col("place") < limit)
+            )
         if first.is_empty():
             return pl.DataFrame(schema=DUE)
+        first = first.sort("place", "late").head(limit)
         days = first["day"].unique().to_list()
         rows = self._tables.read(partial(self._details, first.select("post"), days))
         return (
@@ -121,16 +153,29 @@ class Known:
             .select(DUE.names())
         )
 
-    def _due(self, source: str, now: datetime, stretch: Stretch) -> pl.LazyFrame:
-        posts = self._tables.scan("posts").filter(
-            *stretch.holds(), pl.col("source") == source, _words()
+    def overdue(self, source: str, before: datetime) -> int:
+        """How many kept posts nobody has looked at, at their source, since `before`."""
+        return sum(
+            self._tables.read(partial(self._overdue, source, before, stretch)).item()
+            for stretch in stretches(self._tables, ROWS_AT_ONCE)
         )
+
+    def _overdue(self, source: str, before: datetime, stretch: Stretch) -> pl.LazyFrame:
+        only = [pl.col("source") == source, _words()]
+        looked = self._looked(only, stretch).filter(pl.col("looked_at") < before)
+        return looked.select(pl.len().cast(pl.Int64))
+
+    def _due(self, only: Sequence[pl.Expr], now: datetime, stretch: Stretch) -> pl.LazyFrame:
+        waits = pl.col("next_at").is_null() | (pl.col("next_at") <= now)
+        return self._looked(only, stretch).filter(waits).select(_WAITING.names())
+
+    def _looked(self, only: Sequence[pl.Expr], stretch: Stretch) -> pl.LazyFrame:
+        posts = self._tables.scan("posts").filter(*stretch.holds(), *only)
         checks = self._tables.scan("checks").filter(stretch.days())
         return (
-            posts.select("post", "day", "at")
+            posts.select("post", "day", "at", "first_seen_at")
             .join(checks.select("post", "checked_at", "next_at"), on="post", how="left")
-            .filter(pl.col("next_at").is_null() | (pl.col("next_at") <= now))
-            .select("post", "day", "at", "checked_at")
+            .with_columns(looked_at=pl.coalesce("checked_at", "first_seen_at"))
         )
 
     def _details(self, wanted: pl.DataFrame, days: Sequence[date]) -> pl.LazyFrame:

@@ -119,7 +119,7 @@ SCORES = pl.Schema(
     {
         "post": pl.String(),
         "case": pl.String(),  # empty for tone
-        "scorer": pl.String(),  # name and version: vader_norm-2, vader-3.3.2
+        "scorer": pl.String(),  # name and version: vader_norm-3, vader-3.3.2
         "day": pl.Date(),
         "python": pl.String(),  # minor version the numbers follow: sum() differs from 3.12 on
         "status": pl.String(),  # scored | language | marker; too_long in older rows

@@ -5,8 +5,9 @@ Whether a number is good or bad is not decided here.
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import partial
 
 import polars as pl
@@ -15,28 +16,33 @@ from store import lookup
 from store.merge import Tables, holds
 
 ROWS_AT_ONCE = 1_000_000  # of a few columns
+DUTY = timedelta(hours=48)  # within which Reddit wants what was deleted there to be gone
 
 
 @dataclass(frozen=True)
 class Standing:
     """`posts`: source, state, posts. `cases`: case, query_hash, source, via, posts. `runs`: RUNS,
-    the last of every unit. `due`: posts to be asked about again, by source. `waiting`: batches in
-    the spool. `read`: bytes of this month, by collector."""
+    the last of every unit. `due`: posts to be asked about again, by source; `late`: those that
+    nobody has looked at, at their source, within 48 hours. `waiting`: batches in the spool. `read`:
+    bytes of this month, by collector."""
 
     posts: pl.DataFrame
     cases: pl.DataFrame
     runs: pl.DataFrame
     due: dict[str, int]
+    late: dict[str, int]
     waiting: int
     read: dict[str, int]
 
 
 def standing(tables: Tables, waiting: int, now: datetime) -> Standing:
+    due, late = to_ask(tables, now)
     return Standing(
         posts=by_state(tables),
         cases=by_case(tables),
         runs=last_runs(tables),
-        due=due(tables, now),
+        due=due,
+        late=late,
         waiting=waiting,
         read=bytes_read(tables, now),
     )
@@ -97,23 +103,27 @@ def bytes_read(tables: Tables, now: datetime) -> dict[str, int]:
     return dict(read.iter_rows())
 
 
-def due(tables: Tables, now: datetime) -> dict[str, int]:
-    """How many posts of each source are to be asked about again."""
-    counts: dict[str, int] = {}
+def to_ask(tables: Tables, now: datetime) -> tuple[dict[str, int], dict[str, int]]:
+    """How many posts of each source are to be asked about again, and how many nobody has looked at
+    within 48 hours (as in `Known.due`, the first sight is a look)."""
+    due: Counter[str] = Counter()
+    late: Counter[str] = Counter()
     for days in lookup.portions(tables, "posts", ROWS_AT_ONCE):
-        found = tables.read(partial(_due, tables, holds(days), now))
-        for source, posts in found.iter_rows():
-            counts[source] = counts.get(source, 0) + posts
-    return counts
+        found = tables.read(partial(_to_ask, tables, holds(days), now))
+        for source, posts, neglected in found.iter_rows():
+            due[source] += posts
+            late[source] += neglected
+    return dict(+due), dict(+late)
 
 
-def _due(tables: Tables, where: pl.Expr, now: datetime) -> pl.LazyFrame:
+def _to_ask(tables: Tables, where: pl.Expr, now: datetime) -> pl.LazyFrame:
     posts = tables.scan("posts").filter(where, pl.col("state").is_in(["live", "hidden"]))
-    checks = tables.scan("checks").filter(where).select("post", "next_at")
+    checks = tables.scan("checks").filter(where).select("post", "checked_at", "next_at")
+    waits = pl.col("next_at").is_null() | (pl.col("next_at") <= now)
+    looked = pl.coalesce("checked_at", "first_seen_at")
     return (
-        posts.select("post", "source")
+        posts.select("post", "source", "first_seen_at")
         .join(checks, on="post", how="left")
-        .filter(pl.col("next_at").is_null() | (pl.col("next_at") <= now))
         .group_by("source")
-        .agg(pl.len())
+        .agg(due=waits.sum(), late=(looked < now - DUTY).sum())
     )

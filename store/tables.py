@@ -32,7 +32,7 @@ from store.opening import check_place, make_ready, salt_of
 from store.portions import Stretch, stretches
 from store.prepared import Prepared, Written, apply, log_runs, prepare
 from store.recording import Recording
-from store.schema import RAW_POST, RUNS, SCORES, TABLES, TEXT_OF_INPUT, Batch
+from store.schema import RAW_POST, RUNS, SCORES, TABLES, Batch
 from store.spool import Spool
 from store.standing import Standing
 from store.swap import clear_leftovers
@@ -386,30 +386,49 @@ class Store:
 
     # Scores and cells
 
-    def work(self, scorer: str, *, rescore: bool = False) -> Iterator[pl.DataFrame]:
+    def work(
+        self,
+        scorer: str,
+        *,
+        rescore: bool = False,
+        told: Collection[str] = (),
+        python: str = "",
+    ) -> Iterator[pl.DataFrame]:
         """Live posts that this scorer has not seen as they are now, at most 50,000 at a time:
-        post, day, source, author, text, langs, text_hash.
+        post, day, source, author, text, langs, text_hash, lang.
 
         Goes through the days once, so it ends whatever the caller does; `rescore` gives every live
-        post. An empty text is given too: the scorer decides what that is.
+        post. An empty text is given too: the scorer decides what that is. `lang` is what one of
+        the scorers `told` has found for the same text on the same minor version of Python, and
+        null where none has.
         """
         for days in lookup.portions(self._tables, "posts", ROWS_AT_ONCE):
-            found = self.read(partial(self._todo, holds(days), scorer, rescore=rescore))
+            kept = holds(days)
+            found = self.read(partial(self._todo, kept, scorer, told, python, rescore=rescore))
             yield from found.iter_slices(ROWS_AT_ONCE)
 
-    def _todo(self, kept: pl.Expr, scorer: str, *, rescore: bool) -> pl.LazyFrame:
+    def _todo(
+        self, kept: pl.Expr, scorer: str, told: Collection[str], python: str, *, rescore: bool
+    ) -> pl.LazyFrame:
+        same = ["post", "day", "text_hash"]
         live = self.visible().filter(kept)
-        if rescore:
-            return live.select(_WORK)
-        seen = self.scan("scores").filter(kept, pl.col("scorer") == scorer, pl.col("case") == "")
-        todo = live.select("post", "day", "text_hash").join(
-            seen.select("post", "day", text_hash=TEXT_OF_INPUT),
-            on=["post", "day", "text_hash"],
-            how="anti",
+        scores = self.scan("scores").filter(kept, pl.col("case") == "")
+        todo = live.select(_WORK)
+        if not rescore:
+            seen = scores.filter(pl.col("scorer") == scorer)
+            wait = live.select(same).join(
+                seen.select("post", "day", text_hash="input_hash"), on=same, how="anti"
+            )
+            # Which posts, before their texts are read: mostly there are none.
+            keys = self.read(lambda: wait.select("post"))
+            todo = todo.join(keys.lazy(), on="post", how="semi")
+        known = (
+            scores.filter(pl.col("scorer").is_in(list(told)), pl.col("python") == python)
+            .sort("scored_at")
+            .unique("post", keep="last")
+            .select("post", "day", "lang", text_hash="input_hash")
         )
-        # Which posts, before their texts are read: mostly there are none.
-        keys = self.read(lambda: todo.select("post"))
-        return live.select(_WORK).join(keys.lazy(), on="post", how="semi")
+        return todo.join(known, on=same, how="left")
 
     def work_in_context(
         self,

@@ -11,11 +11,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import settings
 from testbeds.bluesky.network import Network
 from testbeds.bluesky.network import started as bluesky
 from testbeds.s3 import Bed, serving
 
 from cli.credentials import NAMES
+
+# No test fails for being slow: on a busy machine any example takes longer than Hypothesis allows.
+settings.register_profile("aftershock", deadline=None)
+settings.load_profile("aftershock")
 
 
 @dataclass
@@ -103,3 +108,11 @@ def aftershock(
         return Ended(int(ended.value.code or 0), out, err)
 
     return run
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Name the interpreters that tone was compared on; those it was not are among the skips."""
+    passed = terminalreporter.stats.get("passed", [])
+    named = [value for one in passed for key, value in one.user_properties if "compared" in key]
+    if named:
+        terminalreporter.write_line(f"Tone compared with the package on {', '.join(named)}.")

@@ -105,12 +105,12 @@ def test_a_run_of_a_thousand_rows_is_half_seen_before_and_mostly_of_three_days()
     assert rows.select((age <= pl.duration(days=15)).all()).item()
 
 
-def test_scores_are_given_to_english_posts_only() -> None:
+def test_scores_are_given_to_posts_in_a_language_that_is_scored() -> None:
     frame = pl.DataFrame(
-        {"post": ["0" * 32, "f" * 32], "day": [END.date()] * 2, "text_hash": ["a", "b"]}
-    ).with_columns(langs=pl.Series([["en"], ["fr"]]))
+        {"post": ["0" * 32, "f" * 32, "8" * 32], "day": [END.date()] * 3, "text_hash": [*"abc"]}
+    ).with_columns(langs=pl.Series([["en"], ["de"], ["fr"]]))
     found = scored(frame)
-    assert found["status"].to_list() == ["scored", "language"]
+    assert found["status"].to_list() == ["scored", "language", "scored"]
     assert found["compound"].null_count() == 1
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-import random
+import re
 import tempfile
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime
@@ -19,8 +19,9 @@ from test_archive import AT, comment, ndjson, own_post, put, submission, zstd
 from cases.case import Case
 from cases.glance import READY
 from cases.match import match
-from collectors import archive, dumps, files, readings, shapes
+from collectors import archive, deletions, dumps, files, readings, shapes
 from collectors.archive import ImportSettings
+from collectors.normalise import Gone
 from store.schema import Batch
 
 CASE = """
@@ -230,19 +231,25 @@ def _alive(line: bytes) -> str | None:
     return row["uri"] if isinstance(row, dict) else None
 
 
-def first_known(data: bytes) -> bytes:
-    return ndjson([submission(99, id="zz")]) + data
+def begun(data: bytes, comments: bool) -> bytes:
+    """With a first record of a known shape, which decides how often the file is read."""
+    first = comment(99, id="zz", link_id="t3_zz") if comments else submission(99, id="zz")
+    return ndjson([first]) + data
 
 
 @settings(deadline=None, max_examples=25)
-@given(st.lists(dump(), min_size=1, max_size=3), st.booleans(), st.randoms(use_true_random=False))
+@given(
+    st.lists(dump(), min_size=1, max_size=3),
+    st.lists(st.booleans(), min_size=3, max_size=3),
+    st.booleans(),
+)
 def test_an_import_through_the_prefilter_keeps_what_one_of_every_line_keeps(
-    dumps_: list[bytes], earlier: bool, chance: random.Random
+    dumps_: list[bytes], comments: list[bool], earlier: bool
 ) -> None:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         cases = [case(folder), case(folder, "terms AND (créé* OR box)", "other")]
-        written = [first_known(data) for data in alive_once(dumps_)]
+        written = [begun(*pair) for pair in zip(alive_once(dumps_), comments, strict=False)]
         paths = [put(folder / f"{n}", data) for n, data in enumerate(written)]
         found = []
         before = ndjson(
@@ -251,22 +258,17 @@ def test_an_import_through_the_prefilter_keeps_what_one_of_every_line_keeps(
                 comment(2, id="a2", body="soundbox terms", retrieved_on=AT, link_id="t3_q"),
             ]
         )
-        # Every line parsed; looked through with Hyperscan where it is installed; and without it.
-        for whole, glance in ((True, False), (False, READY), (False, False)):
-            dumps.GLANCE = glance
+        for whole in (True, False):
             model = Model(cases)
             if earlier:
                 model.take(
                     archive.collect(cases, None, ImportSettings([put(folder / "e", before)]))
                 )
-            chance.seed(1)
             batches = model.take(archive.collect(cases, model, ImportSettings(paths, whole=whole)))
             counts = {b.reading.unit: b.reading.items for b in batches}
             ends = {b.reading.unit: b.reading.status for b in batches}
             found.append((model.holds(), sum(counts.values()), ends))
-        dumps.GLANCE = READY
         assert found[0] == found[1]
-        assert found[0] == found[2]
 
 
 def test_comments_come_in_by_their_submission_by_their_words_or_because_they_are_kept(
@@ -296,6 +298,61 @@ def test_comments_come_in_by_their_submission_by_their_words_or_because_they_are
     assert {b.reading.unit: b.reading.items for b in batches} == {"RC": 6, "RS": 2}
 
 
+def test_a_submission_among_comments_brings_in_those_before_it(tmp_path: Path) -> None:
+    cases = [case(tmp_path)]
+    below = [comment(n, body="so", link_id=f"t3_s{n % 2}") for n in range(6)]
+    mixed = [*below[:3], submission(1, title="Soundbox terms"), below[3]]
+    paths = [put(tmp_path / "a", ndjson(mixed)), put(tmp_path / "b", ndjson(below[4:]))]
+    model = Model(cases)
+    batches = model.take(archive.collect(cases, model, ImportSettings(paths)))
+    assert sorted(model.posts) == ["reddit:t1_c1", "reddit:t1_c3", "reddit:t1_c5", "reddit:t3_s1"]
+    assert {b.reading.unit: b.reading.items for b in batches} == {"a": 5, "b": 2}
+
+
+@pytest.mark.parametrize("whole", [True, False])
+def test_a_pure_dump_is_unpacked_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, whole: bool
+) -> None:
+    read: list[str] = []
+    real = files.chunks
+    monkeypatch.setattr(files, "chunks", lambda p, *a: read.append(p.name) or real(p, *a))
+    head = submission(1, title="Soundbox terms")
+    repeats = submission(2, title="look", crosspost_parent="t3_s1", crosspost_parent_list=[head])
+    other = submission(3, title="look", crosspost_parent="t3_s9")
+    cases = [case(tmp_path)]
+    paths = [
+        put(tmp_path / "RS", ndjson([head, repeats, other])),
+        put(tmp_path / "RC", ndjson([comment(1, body="so", link_id="t3_s1")])),
+    ]
+    model = Model(cases)
+    model.take(archive.collect(cases, model, ImportSettings(paths, whole=whole)))
+    assert sorted(model.posts) == ["reddit:t1_c1", "reddit:t3_s1", "reddit:t3_s2"]
+    looked = 2  # at the first records, for the form and for the shape
+    assert read.count("RC") == (looked + 1 if READY and not whole else looked + 2)
+    assert read.count("RS") == (looked + 1 if READY and not whole else looked + 2)
+
+
+@settings(deadline=None, max_examples=100)
+@given(records(), st.booleans())
+def test_what_a_line_says_of_deletion_is_what_its_record_says(
+    record: dict[str, Any], spaced: bool
+) -> None:
+    now = datetime.now(UTC)
+    line = json.dumps(record, separators=None if spaced else (",", ":")).encode()
+    normaliser = shapes.recognise(record)
+    if normaliser is None or line.count(b'"id"') != 1 or line.count(b'"title"') > 1:
+        return
+    marks = [
+        (name, found.end())
+        for name, patterns in deletions.MARKS.items()
+        for pattern in patterns
+        for found in re.finditer(pattern.encode("latin-1"), line + b"\n")
+    ]
+    said = deletions.says_gone(line, marks, submission=b'"title"' in line)
+    result = readings.tried(normaliser, record, now, now)
+    assert said is None or said == isinstance(result, Gone)
+
+
 def test_what_one_file_says_is_deleted_does_not_come_in_from_an_older_copy(tmp_path: Path) -> None:
     cases = [case(tmp_path)]
     marked: list[dict[str, Any]] = [
@@ -317,11 +374,9 @@ def test_what_one_file_says_is_deleted_does_not_come_in_from_an_older_copy(tmp_p
     assert sorted(model.posts) == ["reddit:t3_s4", "reddit:t3_s5", "reddit:t3_s9"]
 
 
-@pytest.mark.parametrize("glance", [READY, False])
 def test_what_is_said_of_a_record_inside_of_another_deletes_the_other_only(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, glance: bool
+    tmp_path: Path,
 ) -> None:
-    monkeypatch.setattr(dumps, "GLANCE", glance)
     cases = [case(tmp_path)]
     removed = submission(8, title="x", selftext="[removed]", removed_by_category="moderator")
     marked: list[dict[str, Any]] = [
@@ -338,11 +393,9 @@ def test_what_is_said_of_a_record_inside_of_another_deletes_the_other_only(
     assert sorted(model.posts) == [f"reddit:t3_s{n}" for n in range(1, 5)]
 
 
-@pytest.mark.parametrize("glance", [READY, False])
 def test_a_flat_record_that_says_deleted_keeps_an_older_copy_out(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, glance: bool
+    tmp_path: Path,
 ) -> None:
-    monkeypatch.setattr(dumps, "GLANCE", glance)
     cases = [case(tmp_path)]
     flat = comment(7, id="a7", kind="t1", text="[deleted]")
     del flat["body"]
@@ -404,6 +457,25 @@ def test_an_import_that_was_cut_off_anywhere_goes_on_after_its_last_batch(
     # What came to its end is read anew.
     again = straight.take(archive.collect(cases, straight, settings_))
     assert sum(batch.posts.height for batch in again) >= rows
+
+
+def test_a_line_that_cannot_be_read_is_reported_once_however_often_the_import_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(readings, "ROWS", 3)
+    monkeypatch.setattr(files.blocks, "__defaults__", (500, 500))
+    monkeypatch.setattr(files, "READ", 20)
+    cases = [case(tmp_path)]
+    rows = [comment(n, body="Soundbox terms") for n in range(20)]
+    path = put(
+        tmp_path / "RC", ndjson(rows[:2]) + b"a" * 2_000 + b"\n{Soundbox terms\n" + ndjson(rows[2:])
+    )
+    model = Model(cases)
+    batches = model.take(archive.collect(cases, model, ImportSettings([path])), until=3)
+    batches += model.take(archive.collect(cases, model, ImportSettings([path])))
+    assert len(model.posts) == 20
+    reasons = [one.reason for batch in batches for one in batch.bad]
+    assert [reason.partition(":")[0] for reason in reasons] == ["longer than 16 MiB", "not JSON"]
 
 
 def test_a_cursor_is_good_for_the_same_file_and_the_same_import_only(

@@ -99,6 +99,18 @@ def test_the_language_decides_which_words_are_asked(
     assert said in aftershock("score", "--explain", text, *declared).out
 
 
+def test_an_explanation_that_would_end_elsewhere_is_refused_in_a_sentence(
+    home, aftershock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(
+        "analysis.explain.Recorder.score_valence", lambda *_: dict.fromkeys(vader.MEASURES, 0.0)
+    )
+    ended = aftershock("score", "--explain", "I hate this awful change they made")
+    assert ended.code == 1
+    assert "cannot be explained" in ended.err
+    assert "Traceback" not in ended.err
+
+
 def test_a_text_too_long_for_a_command_line_is_read() -> None:
     command = [str(Path(sys.executable).with_name("aftershock")), "score", "--explain", "-"]
     done = subprocess.run(command, input="I hate it", capture_output=True, text=True, check=True)

@@ -16,6 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from vaderSentiment.vaderSentiment import SentimentIntensityAnalyzer
 
+from analysis import tone
 from store.export import content, csv_bytes, permalink
 
 AT = datetime(2025, 5, 9, 14, 30, tzinfo=UTC)
@@ -160,13 +161,13 @@ def test_the_raw_compound_stands_beside_the_one_that_charts_show(filled, aftersh
 def test_a_store_with_raw_scores_only_waits_for_the_others_and_gets_them(
     filled, aftershock
 ) -> None:
-    DeltaTable(filled.store / "scores").delete("scorer = 'vader_norm-2'")
+    DeltaTable(filled.store / "scores").delete("scorer = 'vader_norm-3'")
     words = ("export", "posts", "--case", "tootle", "-o", filled.folder / "posts.csv")
     assert "4 posts of the case wait for a score" in aftershock(*words).err
     rows = read_csv((filled.folder / "posts.csv").read_bytes())
     assert {row["status"] for row in rows} == {"waiting"}
     scored = aftershock("score", "--json").json()
-    assert (scored["scorer"], scored["scored"], scored["language"]) == ("vader_norm-2", 3, 1)
+    assert (scored["scorer"], scored["scored"], scored["language"]) == ("vader_norm-3", 3, 1)
     assert "wait" not in aftershock(*words).err
     rows = read_csv((filled.folder / "posts.csv").read_bytes())
     assert all(row["compound"] == row["compound_raw"] for row in rows)
@@ -198,7 +199,8 @@ def test_the_manifest_says_what_the_file_is(filled, aftershock) -> None:
     assert manifest["case"] == "tootle"
     assert manifest["filters"]["since"].startswith(since)
     assert manifest["filters"]["sources"] == ["reddit"]
-    assert (manifest["scorer"], manifest["raw_scorer"]) == ("vader_norm-2", "vader-3.3.2")
+    assert (manifest["scorer"], manifest["raw_scorer"]) == ("vader_norm-3", "vader-3.3.2")
+    assert manifest["scorer_python"] == [tone.PYTHON]
     assert len(manifest["query_hash"]) == 16
     assert "deleted" in manifest["note"]
     assert manifest["coverage_gaps"] == []

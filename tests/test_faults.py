@@ -238,6 +238,9 @@ with without_panics():
         b"Already shut down\\nstack backtrace:\\nnote: Some details are omitted.\\nbetween\\n")
     print("a sentence", file=sys.stderr)
 print("after", file=sys.stderr)
+# A worker that is slower than the command: its report comes when all has been said.
+os.write(2, b"thread 'tokio-rt-worker' (8) panicked at buffered.rs:369:41:\\nAlready shut down\\n"
+    b"stack backtrace:\\n   0: std::panicking\\n             at /rustc/panicking.rs:697:5\\n")
 """
     ended = subprocess.run(
         [sys.executable, "-c", program],

@@ -159,7 +159,7 @@ def due(store: Store, limit: int = 100, now: datetime = NOW, source: str = "redd
     return [uri.removeprefix("reddit:t3_") for uri in found["uri"]]
 
 
-def test_what_was_never_asked_about_comes_first_then_what_was_asked_longest_ago(
+def test_what_was_looked_at_longest_ago_comes_first_and_the_first_sight_was_a_look(
     store: Store,
 ) -> None:
     write(store, *[raw(name, at=START + timedelta(days=n)) for n, name in enumerate("abcdef")])
@@ -175,7 +175,7 @@ def test_what_is_to_be_asked_later_is_left_out_until_then(store: Store) -> None:
     later = NOW + timedelta(hours=6)
     check(store, asked("a", SEEN, next_at=later))
     assert due(store) == ["b"]
-    assert due(store, now=later) == ["b", "a"]
+    assert due(store, now=later) == ["a", "b"]
 
 
 def test_hidden_posts_are_asked_about_and_gone_ones_are_not(store: Store) -> None:
@@ -189,7 +189,7 @@ def test_what_is_due_comes_with_what_its_last_check_said(store: Store) -> None:
     write(store, raw("a"), raw("b"))
     told = {"misses": 1, "next_at": SEEN, "likes_48h": 3, "reposts_48h": 2, "replies_48h": 1}
     check(store, asked("a", SEEN, **told))
-    never, once = store.known().due("reddit", 9, NOW).iter_rows(named=True)
+    once, never = store.known().due("reddit", 9, NOW).iter_rows(named=True)
     assert once == {
         "uri": "reddit:t3_a",
         "at": START,
@@ -199,6 +199,41 @@ def test_what_is_due_comes_with_what_its_last_check_said(store: Store) -> None:
         **told,
     }
     assert {never[name] for name in ("checked_at", *told)} == {None}
+
+
+def test_only_posts_of_a_time_a_kind_or_a_list_are_asked_for(store: Store) -> None:
+    write(store, *[raw(name, at=START + timedelta(days=n)) for n, name in enumerate("abcd")])
+    write(store, raw("e", at=START + timedelta(days=4), kind="comment"))
+    known = store.known()
+
+    def found(**only: Any) -> list[str]:
+        return [uri[-1] for uri in known.due("reddit", 9, NOW, **only)["uri"]]
+
+    assert found() == list("abcde")
+    assert found(since=START + timedelta(days=2)) == list("cde")
+    assert found(since=START + timedelta(days=2), kind="post") == list("cd")
+    assert found(uris={"reddit:t3_a", "reddit:t3_c", "reddit:t3_strange"}) == list("ac")
+    assert found(uris=[]) == []
+    check(store, asked("a", SEEN, next_at=NOW + timedelta(hours=1)))
+    assert found(uris=["reddit:t3_a"]) == []
+
+
+def test_beside_a_backlog_of_any_size_what_is_in_time_takes_every_other_turn(
+    store: Store,
+) -> None:
+    two = timedelta(days=2)
+    write(store, *[raw(n) for n in range(30)])  # the backlog: nobody ever asked about it
+    write(store, raw("a"), raw("b"), raw("c"))
+    hours = {"a": 40, "b": 47, "c": 49}
+    check(store, *(asked(name, NOW - timedelta(hours=ago)) for name, ago in hours.items()))
+    found = store.known().due("reddit", 8, NOW, duty=two)["uri"].to_list()
+    names = [uri.removeprefix("reddit:t3_") for uri in found]
+    assert len(set(names)) == 8
+    assert (names[0], names[2]) == ("b", "a")  # the one with the least time left before the other
+    assert "c" not in names  # that is late too, and by less than the backlog
+    assert "b" not in [uri[-1] for uri in store.known().due("reddit", 8, NOW)["uri"]]
+    assert store.known().overdue("reddit", NOW - two) == 31
+    assert store.known().overdue("bluesky", NOW - two) == 0
 
 
 @settings(
@@ -233,6 +268,7 @@ def test_due_in_portions_is_what_sorting_everything_would_give(
         for n, (_, at, after) in enumerate(rows)
         if at is not None
     ]
+    assert moment > SEEN  # so that a post that was never asked about was looked at before
     if checks:
         check(store, *checks)
     now = moment + timedelta(days=5)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import random
 from pathlib import Path
 
 import polars as pl
@@ -9,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from analysis import language
+from analysis import language, tone
 
 SHARED = Path(__file__).parents[2] / "shared" / "data"
 
@@ -79,8 +81,8 @@ def test_two_letters_say_nothing_unless_english_is_declared() -> None:
 
 @pytest.mark.parametrize("tag", ["fr", "fr-CA", "FR", "fr_FR", "fr-Latn-FR"])
 def test_a_declaration_decides_where_the_text_hardly_does(tag: str) -> None:
-    assert detect("non merci") != "fr"
-    assert detect("non merci", tag) == "fr"
+    assert detect("super !") == "und"
+    assert detect("super !", tag) == "fr"
 
 
 @pytest.mark.parametrize("declared", [("fr",), ("ja", "de"), ("pt-BR", "es", "it")])
@@ -154,7 +156,7 @@ def test_only_the_first_ten_thousand_characters_count() -> None:
     assert detect("😀" * 10_000 + english) == "und"
 
 
-@pytest.mark.parametrize(("code", "whole", "five"), [("en", 0.99, 0.96), ("fr", 0.985, 0.92)])
+@pytest.mark.parametrize(("code", "whole", "five"), [("en", 0.99, 0.97), ("fr", 0.985, 0.96)])
 def test_tweets_are_told_apart_as_well_as_the_guide_says(
     code: str, whole: float, five: float
 ) -> None:
@@ -184,3 +186,18 @@ def test_tweets_are_told_apart_as_well_as_the_guide_says(
 @pytest.mark.parametrize("declared", [("en", "fr"), ("fr", "en")])
 def test_a_text_in_two_languages_is_in_one_of_them(text: str, declared: tuple[str, ...]) -> None:
     assert detect(text, *declared) in {"en", "fr"}
+
+
+def test_whoever_changes_the_rule_counts_up_the_scorer_and_forgets_the_older_ones() -> None:
+    # Not met: count up tone.SCORER, leave it alone in tone.SAME_LANGUAGES (what older scorers found
+    # is asked anew then), say in docs/method.md what changed, and put both here.
+    chance = random.Random(2)  # noqa: S311
+    words = """the terms are a shame le contrat est une honte ich lösche das konto ok lol non merci
+        super duolingo ai great c'est nul vergonha cuenta schande @nobody.example u/nobody
+        example.com/english https://example.com/words 😀 ... КОНТО アカウント""".split()  # noqa: SIM905
+    texts = [" ".join(chance.choices(words, k=chance.randint(1, 6))) for _ in range(1_500)]
+    declared = [chance.choice([None, ["en"], ["fr-CA"], ["ca", "de"], []]) for _ in texts]
+    found = language.detect(pl.Series(texts), tags(*declared)).to_list()
+    print_of = hashlib.sha256(repr(found).encode()).hexdigest()[:12]
+    assert (tone.SCORER, print_of) == ("vader_norm-3", "7bb2a2270013")
+    assert tone.SAME_LANGUAGES == ("vader_norm-3",)

@@ -8,6 +8,7 @@ from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any
 
+import polars as pl
 import pytest
 from conftest import Home
 from redditing import case, collect, held, ledger, settings, truth
@@ -15,6 +16,7 @@ from storing import stored
 from testbeds.reddit.sim import APART, START, SimReddit, Thing, post
 
 from analysis import coverage
+from cases.case import Case
 from collectors import reddit, reddit_search
 from collectors.errors import TryLaterError, UnfitError
 from collectors.settings import Step
@@ -122,6 +124,32 @@ def test_an_empty_listing_claims_no_hour_and_the_next_run_makes_up_for_it(
     assert start == end
 
 
+def test_a_crowd_of_unreadable_posts_claims_nothing_until_they_can_be_read(
+    home: Home, store: Store
+) -> None:
+    mine = case(home.cases)
+    with SimReddit(posts(*range(250))) as sim:
+        how = settings(sim, home.folder)
+        titles = {one["name"]: one["title"] for one in sim.posts}
+        for one in sim.posts[100:103]:  # on the second of three pages, 1.2 % of all
+            one |= {"title": None, "selftext": None}
+        collect(store, [mine], settings(sim, home.folder, budget=3))  # two pages and a token
+        collect(store, [mine], how)
+        assert [row[0] for row in span(store)] == ["partial", "partial"]
+        assert span(store)[1][1:] == (True, None, None)
+        reason = ledger(store).filter(unit=UNIT)["stop_reason"].to_list()[-1]
+        assert "nothing is claimed" in reason
+        spans = coverage.spans(stored(store, "runs"), case=mine.name, query_hash=mine.query_hash)
+        assert spans.is_empty()
+        sim.posts[100] |= {
+            "title": titles[sim.posts[100]["name"]],
+            "selftext": "",
+        }  # 0.8 % are left
+        collect(store, [mine], how)
+        assert sim.posts[100]["name"] in held(store)
+    assert span(store)[2][:3] == ("done", False, datetime(2020, 1, 1, tzinfo=UTC))
+
+
 @pytest.mark.long
 def test_more_new_posts_than_reddit_lists_are_a_gap_from_the_last_run_on(
     home: Home, store: Store
@@ -159,6 +187,22 @@ def test_short_and_empty_pages_are_not_the_end(home: Home, store: Store) -> None
         collect(store, [mine], settings(sim, home.folder))
         assert held(store) == matching([*sim.posts[:149], *sim.posts[330:]])
     assert span(store)[0][0] == "done"
+
+
+@pytest.mark.parametrize("status", [429, 503])
+def test_a_refusal_in_the_middle_of_a_listing_neither_begins_it_anew_nor_leaves_a_page_out(
+    home: Home, store: Store, slept: list[float], status: int
+) -> None:
+    # PRAW's new() called again begins anew.
+    mine = case(home.cases)
+    with SimReddit(many(0, 550)) as sim:
+        sim.fault("/new", skip=3, times=2, status=status, headers={"retry-after": "3"})
+        unit = collect(store, [mine], settings(sim, home.folder))[UNIT]
+        assert (unit.reading.items, unit.reading.pages) == (550, 6)
+        places = [one.query.get("after") for one in sim.log if "/new" in one.path]
+        assert places.count(None) == 1
+        assert (len(places), len(set(places))) == (6 + 2, 6)
+        assert held(store) == matching(sim.posts)
 
 
 def test_a_post_that_was_the_newest_and_is_deleted_silences_nothing(
@@ -323,6 +367,27 @@ def test_a_sweep_goes_on_when_the_post_at_its_cut_is_deleted_or_the_secret_is_ne
     assert span(store)[-1][0] == "done"
 
 
+@pytest.mark.parametrize("status", [400, 404])
+def test_a_place_that_reddit_refuses_to_go_on_from_costs_no_more_than_reading_again(
+    home: Home, store: Store, status: int
+) -> None:
+    mine = case(home.cases)
+    with SimReddit(many(0, 450)) as sim:
+        collect(store, [mine], settings(sim, home.folder, budget=3))
+        # The place of the cut, and later on one in the middle of the listing.
+        sim.fault("/new", skip=1, status=status)
+        sim.fault("/new", skip=3, status=status)
+        collect(store, [mine], settings(sim, home.folder))
+        assert held(store) == matching(sim.posts)
+        assert [row[0] for row in span(store)] == ["partial", "done"]
+        sim.posts += [post(n, title="x") for n in range(450, 600)]
+        sim.fault("/new", skip=1, times=2, status=status)  # refused at any place but the first
+        collect(store, [mine], settings(sim, home.folder))
+        collect(store, [mine], settings(sim, home.folder))
+    assert [row[0] for row in span(store)][2:] == ["failed", "done"]
+    assert span(store)[3][2] == span(store)[1][3]
+
+
 @pytest.mark.long
 def test_what_came_in_above_a_cut_sweep_is_read_too(home: Home, store: Store) -> None:
     mine = case(home.cases)
@@ -343,7 +408,51 @@ def test_cases_get_the_same_share_of_the_requests(home: Home, store: Store) -> N
         asked = {name: sim.asked(f"/r/{name}/new") for name in names}
     assert asked["four4"] == 4
     assert sum(asked.values()) == 8
-    assert ledger(store)["cases"].list.len().to_list() == [1] * ledger(store).height
+    rows = ledger(store).filter(pl.col("unit").str.starts_with("r/"))
+    assert rows["cases"].list.len().to_list() == [1] * 4
+
+
+def test_what_the_budget_never_reached_is_named_and_no_hour_counts_as_read(
+    home: Home, store: Store
+) -> None:
+    mine = case(home.cases, subreddits=("InventedMusic", "Turn", "Late"), search=("Sound",))
+    with SimReddit([*posts(1, 2), *posts(4, community="turn")]) as sim:
+        collect(store, [mine], settings(sim, home.folder, budget=2))
+        rows = ledger(store)
+        named = dict(rows.select("unit", "stop_reason").iter_rows())
+        named.pop(UNIT)
+        assert "the budget" in named.pop("r/turn")  # its turn it was
+        assert set(named) == {"r/late", "search: Sound", "threads: mine", "revisits"}
+        assert all("not tried: the budget" in said for said in named.values())
+        assert rows.filter(unit="r/late")["status"].to_list() == ["partial"]
+        assert covered(store, mine).is_empty()  # the one that was read is not all that is watched
+        sim.posts += posts(3, community="late")
+        collect(store, [mine], settings(sim, home.folder))
+        assert ledger(store).filter(unit="r/late")["status"].to_list() == ["partial", "done"]
+        assert set(covered(store, mine)["status"]) == {"covered"}
+
+
+def test_what_a_dead_network_left_over_is_named_too(
+    home: Home, store: Store, slept: list[float]
+) -> None:
+    mine = case(home.cases, subreddits=("InventedMusic", "Late"))
+    with SimReddit(posts(1)) as sim:
+        sim.fault("/r/late/new", times=3, drop=True)
+        with pytest.raises(TryLaterError):
+            collect(store, [mine], settings(sim, home.folder))
+    rows = ledger(store).filter(pl.col("stop_reason") == "not tried")
+    assert set(rows["unit"]) == {"threads: mine", "revisits"}
+    assert set(rows["status"]) == {"failed"}
+    assert "Reddit cannot be reached" in rows["error"][0]
+
+
+def covered(store: Store, mine: Case) -> pl.DataFrame:
+    return coverage.spans(
+        stored(store, "runs"),
+        case=mine.name,
+        query_hash=mine.query_hash,
+        asked=coverage.asked(mine),
+    )
 
 
 def test_a_subreddit_of_two_cases_is_read_once_for_both(home: Home, store: Store) -> None:

@@ -51,9 +51,11 @@ def test_collect_brings_in_posts_and_says_what_it_read(
 
 def test_a_budget_is_kept(sim: SimReddit, store: Store, aftershock: Any) -> None:
     sim.posts += [post(n) for n in range(3, 300)]
-    assert aftershock("collect", "reddit", "--case", "mine", "--budget", "2").code == 0
+    ended = aftershock("collect", "reddit", "--case", "mine", "--budget", "2")
+    assert ended.code == 0
+    assert '"threads: mine": 0 read, 0 kept, 0 new; partial: not tried: the budget' in ended.out
     assert len(sim.log) == 2
-    assert ledger(store)["status"].to_list() == ["partial"]
+    assert set(ledger(store)["status"]) == {"partial"}
 
 
 @pytest.mark.parametrize(("state", "code"), [("revoked", 78), ("blocked", 78), ("limited", 75)])
@@ -88,10 +90,16 @@ def test_recheck_without_a_key_says_so_and_is_an_error_only_where_reddit_was_nam
     assert aftershock("recheck", "--source", "reddit").code == 78
 
 
-def test_setup_tries_the_key(sim: SimReddit, aftershock: Any) -> None:
+def test_setup_tries_the_key_and_its_exit_code_says_who_can_do_something(
+    sim: SimReddit, slept: list[float], aftershock: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("cli.setup._unattended", lambda _: None)  # Bluesky, without a terminal
     ended = aftershock("setup")
-    assert "Reddit takes the key" in ended.out
+    assert (ended.code, "Reddit takes the key" in ended.out) == (0, True)
+    assert SECRET not in ended.out + ended.err
     sim.key = "suspended"
     ended = aftershock("setup")
-    assert "is suspended" in ended.out + ended.err
+    assert (ended.code, "is suspended" in ended.out + ended.err) == (78, True)
+    sim.key, sim.quota = "good", 0
+    assert aftershock("setup").code == 75
     assert SECRET not in ended.out + ended.err

@@ -10,10 +10,11 @@ from email.utils import formatdate
 from pathlib import Path
 from typing import Any
 
+import certifi
 import pytest
 from redditing import settings
 from testbeds.reddit.serving import BLOCKED
-from testbeds.reddit.sim import KEY, SECRET, SimReddit, post
+from testbeds.reddit.sim import KEY, SECRET, SimReddit, comment, post
 
 import collectors.reddit_client
 from collectors import reddit
@@ -57,6 +58,21 @@ def test_no_request_is_made_that_was_not_asked_for(tmp_path: Path) -> None:
         found = page(Client(settings(sim, tmp_path)), NEW, "here")
         assert len(found.rows) == 3
         assert [request.path for request in sim.log] == ["/api/v1/access_token", f"/{NEW}"]
+
+
+def test_records_come_as_reddit_wrote_them_and_not_as_praw_reads_them(tmp_path: Path) -> None:
+    # PRAW turns the author "[deleted]" into None, a subreddit into an object, and keeps no raw one.
+    left = post(1, author="[deleted]", unknown_field={"a": [1, None]})
+    answer = comment(2, left)
+    with SimReddit([left], [answer]) as sim:
+        client = Client(settings(sim, tmp_path))
+        both = client.get("api/info/", id=f"{left['name']},{answer['name']}")
+        things = [child["data"] for child in both["data"]["children"]]
+        assert things == [left, answer]
+        assert {type(thing["subreddit"]) for thing in things} == {str}
+        head, forest = client.get(f"comments/{left['id']}")
+        assert head["data"]["children"][0]["data"]["author"] == "[deleted]"
+        assert forest["data"]["children"][0]["data"].items() >= answer.items()
 
 
 def test_the_timeout_applies(
@@ -194,6 +210,16 @@ def test_a_token_that_is_refused_for_the_moment_is_asked_for_again(
         assert (asked(Client(settings(sim, tmp_path))), sim.asked("access_token")) == (1, 2)
 
 
+def test_a_token_that_is_refused_with_200_is_a_wrong_key_and_not_asked_for_again(
+    tmp_path: Path, slept: list[float]
+) -> None:
+    with SimReddit() as sim:
+        sim.fault("access_token", status=200, body={"error": "invalid_grant"})
+        error = refusal(Client(settings(sim, tmp_path)))
+        assert (error.kind, len(sim.log), slept) == ("credentials", 1, [])
+        assert isinstance(error.stop(), UnfitError)
+
+
 @pytest.mark.parametrize("body", ["<html>maintenance</html>", "", [1], "{"])
 def test_an_answer_that_is_no_data_is_tried_again_and_then_said(
     tmp_path: Path, slept: list[float], body: Any
@@ -243,10 +269,31 @@ def test_the_surroundings_change_nothing(tmp_path: Path, monkeypatch: pytest.Mon
     monkeypatch.chdir(tmp_path)
     (tmp_path / "praw.ini").write_text("[DEFAULT]\nwindow_size=600\ntimeout=x\nusername=someone\n")
     monkeypatch.setattr("praw.config.Config.CONFIG", None)
+    monkeypatch.setattr("praw.Reddit.update_checked", False)  # PRAW asks PyPI once a process
+    asked_pypi: list[Any] = []
+    monkeypatch.setattr("praw.reddit.update_check", lambda **told: asked_pypi.append(told))
     with SimReddit([post(1)]) as sim:
         assert asked(Client(settings(sim, tmp_path))) == 1
+        assert asked_pypi == []
         assert sim.log[0].form == {"grant_type": "client_credentials"}
     monkeypatch.setattr("praw.config.Config.CONFIG", None)
+
+
+@pytest.mark.parametrize("content", [None, "no certificate at all\n"])
+def test_a_wrong_bundle_of_certificates_is_a_sentence(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, content: str | None
+) -> None:
+    bundle = tmp_path / "bundle.pem"
+    if content is not None:
+        bundle.write_text(content)
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(bundle))
+    with SimReddit([post(1)]) as sim:
+        how = settings(sim, tmp_path)
+        with pytest.raises(UnfitError, match=r"REQUESTS_CA_BUNDLE names no file .*bundle\.pem"):
+            Client(how)
+        assert "or unset REQUESTS_CA_BUNDLE" in preflight(how).sentence
+        monkeypatch.setenv("REQUESTS_CA_BUNDLE", certifi.where())
+        assert asked(Client(how)) == 1
 
 
 def test_the_budget_counts_every_request(tmp_path: Path, slept: list[float]) -> None:

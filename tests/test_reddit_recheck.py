@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import time
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 from conftest import Home
 from redditing import Passing, case, collect, held, ledger, recheck, settings, truth
 from searching import traces
-from storing import stored
+from storing import batch, frame, raw, stored
 from testbeds.reddit.sim import SimReddit, Thing, comment, post
 
+from cases.match import match
 from collectors.errors import CollectorError, TryLaterError
 from collectors.reddit_again import MISSED
 from store.tables import Store
 
 pytest_plugins = ["reddit_fixtures"]
+
+LONG_AGO = datetime(2025, 5, 14, tzinfo=UTC)
 
 
 def links(count: int) -> list[Thing]:
@@ -160,6 +164,49 @@ def test_everything_kept_is_asked_about_once_a_day_in_hundreds(
         )
     checks = stored(store, "checks")
     assert (checks["next_at"] - checks["checked_at"]).max().total_seconds() < 48 * 3600
+
+
+def test_what_is_in_time_stays_so_beside_a_backlog_and_the_ledger_says_what_is_late(
+    home: Home, store: Store, passes: Passing
+) -> None:
+    mine = case(home.cases)
+    old = [raw(n, text="SoundCloud terms", collected_at=LONG_AGO, at=LONG_AGO) for n in range(250)]
+    posts = frame(old)
+    store.write(batch(posts), match(posts, [mine], matched=lambda *_: set()))
+    with SimReddit(links(40)) as sim:
+        sim.posts += [
+            post(5000 + n, id=str(n), name=f"t3_{n}", created=LONG_AGO.timestamp())
+            for n in range(250)
+        ]
+        collect(store, [mine], settings(sim, home.folder, budget=2))
+        sim.delete(sim.posts[0])
+        passes(4 * MISSED)
+        sim.log.clear()
+        unit = recheck(store, [mine], settings(sim, home.folder, budget=2))  # a token and a hundred
+        assert sim.asked("/api/info") == 1
+        assert sim.posts[0]["name"] not in held(store)
+        assert unit.reading.status == "partial"
+        assert "190 posts were not asked about within 48 hours" in unit.reading.stop_reason
+        unit = recheck(store, [mine], settings(sim, home.folder))
+        assert unit.reading.status == "done"
+        assert store.known().overdue("reddit", datetime.now(UTC) - timedelta(hours=20)) == 0
+        # What the collector comes for waits for it; nothing of the backlog is asked about again.
+        assert recheck(store, [mine], settings(sim, home.folder)).reading.items <= 39
+
+
+def test_what_cannot_be_read_is_not_first_in_line_for_ever(
+    home: Home, store: Store, passes: Passing
+) -> None:
+    mine = case(home.cases)
+    with SimReddit(links(120)) as sim:
+        collect(store, [mine], settings(sim, home.folder))
+        for one in sim.posts[20:]:  # the collector looked at these first
+            one["created_utc"] = "soon"
+        passes(24 * MISSED)
+        how = settings(sim, home.folder, budget=2)
+        assert recheck(store, [mine], how).bad == 100
+        assert recheck(store, [mine], how).reading.items == 20
+        assert len(held(store)) == 120
 
 
 @pytest.mark.long

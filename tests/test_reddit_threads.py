@@ -225,6 +225,24 @@ def test_the_threads_of_an_old_archive_cost_nothing_and_an_old_post_just_found_i
         assert asked.query["id"] == found["name"]
 
 
+def test_an_import_of_whatever_size_hides_no_thread_that_is_due(
+    home: Home, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reddit_threads, "MOST", 5)
+    mine = case(home.cases)
+    now = datetime.now(UTC)
+    before = {"text": "SoundCloud terms", "collected_at": now - timedelta(days=5)}
+    kept = [raw(n, **before, at=now - timedelta(days=400)) for n in range(20)]
+    kept += [raw(100 + n, **before, at=now - timedelta(days=6), kind="comment") for n in range(20)]
+    posts = frame(kept)
+    store.write(batch(posts), match(posts, [mine], matched=lambda *_: set()))
+    links = [post(n, num_comments=1, created=time.time() - 3600 + n) for n in range(3)]
+    with SimReddit(links, [comment(n, link) for n, link in enumerate(links)]) as sim:
+        collect(store, [mine], settings(sim, home.folder))
+        assert sim.asked("/comments/") == 3
+        assert held(store).items() >= truth(*links, *sim.comments).items()
+
+
 def test_a_thread_that_reddit_never_manages_to_send_holds_up_no_other(
     home: Home, store: Store, slept: list[float]
 ) -> None:

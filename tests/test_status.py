@@ -7,8 +7,9 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import polars as pl
 import pytest
-from storing import frame, raw
+from storing import batch, frame, matches, raw
 from streamlit.testing.v1 import AppTest
 
 import cases.case as case_files
@@ -17,6 +18,7 @@ from cases.case import Case
 from cli.ingest import ingest
 from cli.score import score_store
 from cli.status import gather, sentences
+from collectors.reddit_again import CHECK
 from store.schema import Batch, Reading
 from store.tables import Store
 
@@ -117,6 +119,25 @@ def test_the_command_speaks_to_people_and_to_machines(store: Store, case: Case, 
     assert facts["checks_due"] == {"bluesky": 1}
     assert facts["cases"][0]["recall"]["of"] == 0
     assert facts["collectors"][0]["collector"] == "bluesky-stream"
+
+
+def test_posts_of_reddit_that_were_not_asked_about_in_time_are_counted(
+    store: Store, case: Case
+) -> None:
+    now = datetime.now(UTC)
+    seen = {"at": now - 80 * HOUR, "created_at": now - 80 * HOUR}
+    fresh, late = now - 47 * HOUR, now - 49 * HOUR
+    text = {"text": TEXT["text"], **seen}
+    rows = [raw(1, **text, collected_at=fresh), raw(2, **text, collected_at=late)]
+    bring(store, case, "reddit", *rows, source="reddit")
+    bring(store, case, "bluesky-stream", sky(3, **TEXT))  # long ago, and of no such terms
+    assert gather(store, [case], now)["checks_late"] == {"reddit": 1}
+    said = words(store, case)
+    assert "1 posts were not asked about at reddit within 48 hours, as its terms demand" in said
+    check = {"uri": "reddit:t3_2", "checked_at": now - HOUR, "misses": 0}
+    checks = pl.DataFrame([check], schema=CHECK)
+    store.write(batch(checks=checks), matches(frame([])))
+    assert "48 hours" not in words(store, case)
 
 
 def test_without_a_store_it_says_how_to_get_one(home, aftershock) -> None:

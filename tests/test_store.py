@@ -646,11 +646,25 @@ def test_work_is_what_is_live_and_not_scored_as_it_stands(store: Store) -> None:
     write(store, raw(2, at=START + timedelta(days=2), text="edited", collected_at=LATER))
     (posts,) = store.work(SCORER)
     assert posts["text"].to_list() == ["edited"]
-    assert posts.columns == ["post", "day", "source", "author", "text", "langs", "text_hash"]
+    columns = ["post", "day", "source", "author", "text", "langs", "text_hash", "lang"]
+    assert posts.columns == columns
     assert sum(posts.height for posts in store.work("vader-9")) == 4
     assert sum(posts.height for posts in store.work(SCORER, rescore=True)) == 4
     assert score_all(store, LATER) == 1
     assert score_all(store) == 0
+
+
+def test_work_tells_the_language_where_it_was_found_for_the_same_text(store: Store) -> None:
+    write(store, *[raw(n) for n in range(3)])
+    score_all(store)
+    write(store, raw(2, text="edited", collected_at=LATER))
+
+    def languages(scorer: str, python: str) -> list[str | None]:
+        (posts,) = store.work("vader-9", told=[scorer], python=python)
+        return sorted(posts["lang"].to_list(), key=str)
+
+    assert languages(SCORER, "3.11") == [None, "en", "en"]
+    assert languages("vader-8", "3.11") == languages(SCORER, "3.12") == [None] * 3
 
 
 def test_work_comes_in_portions(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:

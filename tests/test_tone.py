@@ -47,7 +47,7 @@ def test_the_columns_are_those_of_the_scores_table() -> None:
 
 def test_an_english_post_is_scored_by_the_package() -> None:
     rows = tone.score(work({}), markers=()).to_dicts()
-    assert [row["scorer"] for row in rows] == ["vader_norm-2", "vader-3.3.2"]
+    assert [row["scorer"] for row in rows] == ["vader_norm-3", "vader-3.3.2"]
     expected = SentimentIntensityAnalyzer().polarity_scores(ENGLISH)
     for row in rows:
         assert {name: row[name] for name in expected} == expected
@@ -145,3 +145,19 @@ def test_no_word_of_a_text_is_in_the_scores() -> None:
     written = str(tone.score(work({"text": f"{ENGLISH} zyzzyva"}), markers=()).to_dicts())
     assert "zyzzyva" not in written
     assert "terms" not in written
+
+
+def test_a_language_that_is_known_is_not_asked_for_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[str | None] = []
+
+    def detect(texts: pl.Series, _: pl.Series) -> pl.Series:
+        asked.extend(texts)
+        return pl.Series(["en"] * len(texts), dtype=pl.String)
+
+    monkeypatch.setattr("analysis.language.detect", detect)
+    posts = work({"text": GERMAN}, {"text": ENGLISH}, {"text": FRENCH})
+    known = pl.Series("lang", ["de", None, "fr"])
+    rows = tone.score(posts.with_columns(known), markers=())[:3]
+    assert asked == [ENGLISH]
+    assert rows["lang"].to_list() == ["de", "en", "fr"]
+    assert rows["status"].to_list() == ["language", "scored", "scored"]

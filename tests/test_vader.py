@@ -3,15 +3,8 @@
 from __future__ import annotations
 
 import json
-import os
-import re
-import shutil
-import subprocess
-import sys
 from collections.abc import Callable
 from importlib.metadata import version
-from itertools import pairwise
-from pathlib import Path
 
 import numpy as np
 import polars as pl
@@ -22,10 +15,9 @@ from hypothesis import strategies as st
 from analysis import vader
 from analysis.vader import outcome, rules, text, words
 from analysis.vader.english import EMOJI, LEXICON
-from tests import wording
+from tests import interpreters, wording
 
 PACKAGE = wording.PACKAGE
-ROOT = Path(__file__).parents[1]
 GENERATED = wording.generated()
 
 PHRASES = """good bad love hate not never isn't don't don’t very extremely kinda kind of but BUT
@@ -151,77 +143,16 @@ def test_the_package_replaces_no_ascii_character() -> None:
     assert all(len(key) == 1 for key in EMOJI)
 
 
-# --- other interpreters: sum() and the classes of characters are theirs ---
-
-
-def _interpreters() -> dict[str, Path]:
-    """Every CPython from 3.11 on that pyenv or the path has, by name."""
-    found = {}
-    folders = os.environ["PATH"].split(os.pathsep)
-    path = os.pathsep.join(folder for folder in folders if Path(folder).name != "shims")  # pyenv's
-    for minor in range(11, 30):
-        if where := shutil.which(f"python3.{minor}", path=path):
-            found[f"python3.{minor} of the path"] = Path(where)
-    pyenv = Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv"))
-    for folder in sorted((pyenv / "versions").glob("3.*")):
-        if re.match(r"3\.(1[1-9]|[2-9]\d)\.", folder.name):
-            found[folder.name] = folder / "bin" / "python3"
-    return found
-
-
-INTERPRETERS = _interpreters()
-NEEDED = ("numpy", "polars", "polars-runtime-32", "vadersentiment")
-
-
-def _packages(name: str) -> Path:
-    """Where the long test puts the packages for an interpreter, and the short one finds them."""
-    return ROOT / ".artifacts" / "interpreters" / name.replace(" ", "-")
-
-
-def _run(name: str, *words: str) -> subprocess.CompletedProcess[str]:
-    environment = {**os.environ, "PYTHONPATH": f"{_packages(name)}{os.pathsep}{ROOT}"}
-    command = [str(INTERPRETERS[name]), *words]
-    return subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
-
-
-def _agrees(name: str) -> str:
-    """The version of an interpreter whose numbers are all the package's on that interpreter."""
-    done = _run(name, str(ROOT / "tests" / "wording.py"))
+@pytest.mark.parametrize("name", interpreters.found())
+def test_the_numbers_are_those_the_package_gives_on_the_same_interpreter(
+    name: str, record_property: Callable[[str, object], None]
+) -> None:
+    if not interpreters.ready(name):
+        pytest.skip(f"{name} has no numpy; `make interpreters` gets it, with a network")
+    done = interpreters.run(name, str(interpreters.ROOT / "tests" / "wording.py"))
     assert done.returncode == 0, done.stderr
     found = json.loads(done.stdout)
     assert found["different"] == []
     assert found["texts"] >= len(GENERATED)
-    return str(found["python"])
-
-
-def _locked() -> list[str]:
-    """The lines of requirements.txt about NEEDED, versions and hashes."""
-    lines = (ROOT / "requirements.txt").read_text().splitlines(keepends=True)
-    starts = [number for number, line in enumerate(lines) if not line.startswith(("#", " "))]
-    blocks = [lines[begin:end] for begin, end in pairwise([*starts, len(lines)])]
-    return [line for block in blocks if block[0].split("==")[0] in NEEDED for line in block]
-
-
-@pytest.mark.parametrize("name", INTERPRETERS)
-def test_the_numbers_are_those_the_package_gives_on_the_same_interpreter(name: str) -> None:
-    if _run(name, "-c", "import numpy, polars, vaderSentiment").returncode != 0:
-        pytest.skip(f"{name} has no numpy, polars and vaderSentiment (the long test gets them)")
-    _agrees(name)
-
-
-@pytest.mark.long
-@pytest.mark.parametrize("name", [name for name in INTERPRETERS if " " not in name])
-def test_so_they_are_on_an_interpreter_that_gets_the_packages_first(
-    name: str, tmp_path: Path
-) -> None:
-    folder = _packages(name)
-    if not folder.exists():
-        wanted = tmp_path / "requirements.txt"
-        wanted.write_text("".join(_locked()))
-        where = ("--target", str(folder), "--requirement", str(wanted))
-        done = _run(name, "-m", "pip", "install", "--quiet", "--no-deps", *where)
-        if done.returncode != 0:
-            shutil.rmtree(folder, ignore_errors=True)
-            pytest.skip(f"pip could not get the packages for {name}")
-    assert _agrees(name) == name
-    print(f"the same on CPython {name}", file=sys.stderr)
+    assert found["python"].startswith(f"{interpreters.minor(name)}.")
+    record_property("tone compared on", f"CPython {found['python']}")

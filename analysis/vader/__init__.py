@@ -10,7 +10,7 @@ each step together, as numpy arrays, in time that grows with their length:
 - `rules`, `rules_french`: a word's valence among its neighbours, one function a rule;
 - `outcome`: "but", punctuation, the four numbers;
 - `lexicon`: what is known of a word, as tables; `english` reads them from the package, `french`
-  from french.txt, which is ours.
+  from french.txt, which is ours (`french_forms` inflects it).
 
 Equal means equal: tests/test_vader.py holds every number to the package's. Does not decide what is
 scored (language, markers): that is `analysis.tone`.
@@ -36,7 +36,7 @@ from analysis.vader.words import Words, joined, split
 
 SCORER = "vader-3.3.2"
 MEASURES = tuple(DECIMALS)
-AT_ONCE = 300_000  # characters: enough for each step of numpy, and a few MB
+AT_ONCE = 150_000  # characters: enough for each step of numpy, and a few MB
 
 
 @dataclass(frozen=True, eq=False)

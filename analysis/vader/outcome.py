@@ -54,12 +54,9 @@ def contrast(feeling: Feeling, but: Places, place: Places, *, slips: bool) -> Va
     if not slips:
         return valence
     # Only where a new valence is also an old one of the text is there more to do.
-    texts, values = np.append(text, text), np.append(old, new)
-    is_new = np.repeat([False, True], old.size)
-    order = np.lexsort((is_new, values, texts))
-    texts, values, is_new = texts[order], values[order], is_new[order]
-    both = (texts[1:] == texts[:-1]) & (values[1:] == values[:-1]) & (is_new[1:] > is_new[:-1])
-    again = np.unique(texts[1:][both])
+    olds = np.sort(_mixed(text, old))
+    news = _mixed(text, new)
+    again = np.unique(text[olds.take(np.searchsorted(olds, news), mode="clip") == news])
     since = np.searchsorted(text, again).tolist()
     until = np.searchsorted(text, again, "right").tolist()
     for begin, end in zip(since, until, strict=True):
@@ -68,14 +65,24 @@ def contrast(feeling: Feeling, but: Places, place: Places, *, slips: bool) -> Va
     return valence
 
 
+def _mixed(text: Places, valence: Valence) -> NDArray[np.uint64]:
+    """One number for a text and a valence; where two get the same by chance, nothing is lost."""
+    return valence.view(np.uint64) * _ODD + text.astype(np.uint64)
+
+
+_ODD = np.uint64(0x9E3779B97F4A7C15)
+
+
 def _one_by_one(valence: list[float], before: list[bool]) -> list[float]:
     """The package's loop over the words of one text, in n log n where list.index takes n²."""
+    asked = set(valence)
     passed: dict[float, list[int]] = {}  # the places gone through, by the valence they have now
     for place, value in enumerate(valence):
         same = passed.get(value)
         first = heapq.heapreplace(same, place) if same else place
         valence[first] = value * 0.5 if before[first] else value * 1.5
-        heapq.heappush(passed.setdefault(valence[first], []), first)
+        if valence[first] in asked:
+            heapq.heappush(passed.setdefault(valence[first], []), first)
     return valence
 
 

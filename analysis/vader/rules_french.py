@@ -14,6 +14,7 @@ from analysis.vader import rules
 from analysis.vader.french import BEHIND, NEGATED, NUMBER
 from analysis.vader.lexicon import NOWHERE
 from analysis.vader.rules import REACH, Nearby, Valence
+from analysis.vader.words import Flags
 
 QUE = [NUMBER["que"], NUMBER["qu'"]]
 NE = [NUMBER["ne"], NUMBER["n'"]]
@@ -43,19 +44,38 @@ def negation(value: Valence, near: Nearby) -> Valence:
     """A negation up to three words before, or right behind, turns a word around and weakens it.
 
     However many there are ("ne ... pas" are two words), once: a phrase with one of its own ("pas
-    normal") is what it is, with "ne" and without. "ne ... que" restricts, no more. Behind it an
-    adverb may come first ("j'aime vraiment pas"), and "plus" may belong to the word that follows.
+    normal") is what it is, with "ne" and without.
     """
-    word, negates = near.word, near.lexicon.negates
-    only = np.isin(word[-1], QUE) | np.isin(word[-2], QUE) | np.isin(word[1], QUE)
-    after, degree_after = np.isin(word[1], np.flatnonzero(BEHIND)), near.lexicon.degree[word[1]]
-    compares = (word[1] == PLUS) & near.lexicon.in_lexicon[word[2]] & (word[2] != NOWHERE)
-    negated = after & ~compares | (degree_after != 0) & (word[2] == PAS)
+    negated = negated_behind(near)
     for distance in REACH:
-        before = word[-distance]
-        negated |= negates[before] & ~(np.isin(before, NE) & only)
-    negated &= ~NEGATED[word[0]]
+        negated |= negated_before(near, distance)
+    negated &= ~NEGATED[near.word[0]]
     return np.where(negated, value * near.lexicon.negation, value)
+
+
+def negated_before(near: Nearby, distance: int) -> Flags:
+    """A negation so many words before, and no "que" between: a clause of its own begins there.
+
+    "Ne ... que" only restricts, on either side ("ce n'est que beau", "je n'aime que ça").
+    """
+    word = near.word
+    before = word[-distance]
+    negated = near.lexicon.negates[before]
+    for between in range(1, distance):
+        negated &= ~np.isin(word[-between], QUE)
+    return negated & ~(np.isin(before, NE) & np.isin(word[1], QUE))
+
+
+def negated_behind(near: Nearby) -> Flags:
+    """A negation right behind ("j'aime pas"), or behind an adverb ("j'aime vraiment pas").
+
+    "Plus" before another word of the lexicon belongs to that one ("plus beau, plus simple").
+    """
+    word, lexicon = near.word, near.lexicon
+    compares = (word[1] == PLUS) & lexicon.in_lexicon[word[2]] & (word[2] != NOWHERE)
+    negated: Flags = BEHIND[word[1]] & ~compares
+    negated |= (lexicon.degree[word[1]] != 0) & (word[2] == PAS)
+    return negated
 
 
 # In this order: every rule works on what the one before it left.

@@ -114,13 +114,13 @@ def _described(
 ) -> Characters:
     """Every emoji replaced by its description, and the ends moved accordingly."""
     length = descriptions.length[ordinal]
-    room = np.ones(codes.size, np.intp)
-    room[emoji] = length
     longer = np.cumsum(length - 1)  # by how much the text has grown after each emoji
-    replaced = np.repeat(codes, room)
-    start = emoji + longer - (length - 1)
-    letters = descriptions.letters[_runs(descriptions.start[ordinal], length)]
-    replaced[_runs(start, length)] = letters
+    replaced = np.empty(codes.size + longer[-1], np.uint8)
+    others = np.ones(replaced.size, np.bool_)
+    letters = _runs(emoji + longer - (length - 1), length)
+    others[letters] = False
+    replaced[letters] = descriptions.letters[_runs(descriptions.start[ordinal], length)]
+    replaced[others] = np.delete(codes, emoji)
     return Characters(replaced, ends + np.append(0, longer)[np.searchsorted(emoji, ends)])
 
 

@@ -11,7 +11,6 @@ from dataclasses import dataclass, replace
 from functools import cache
 
 import numpy as np
-from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
 from analysis.vader.lexicon import CONTRACTION, OTHER, Lexicon
@@ -53,16 +52,14 @@ def _kind(code: int) -> int:
 
 
 _KIND = bytes(map(_kind, range(256)))
-_IS_BLANK = bytes(kind & _BLANK for kind in _KIND)
+_IS_WORD = bytes(not kind & _BLANK for kind in _KIND)
 _IS_LETTER = bytes(not kind & (_BLANK | _PUNCTUATION) for kind in _KIND)
 
 
 def split(text: Characters, lexicon: Lexicon) -> Words:
     """The words of the texts."""
     codes = text.codes.tobytes()
-    blank = np.frombuffer(codes.translate(_IS_BLANK), np.bool_)
-    edges = np.flatnonzero(blank[1:] != blank[:-1]) + 1  # a blank is first and last
-    start, stop = edges[0::2], edges[1::2]
+    start, stop = _edges(codes.translate(_IS_WORD))
     last = np.searchsorted(start, text.ends)
     first = np.append(0, last[:-1])
     if not start.size:
@@ -71,6 +68,13 @@ def split(text: Characters, lexicon: Lexicon) -> Words:
     inner_start, inner_stop = _stripped(codes, kind, start, stop)
     number = _numbers(codes, start, inner_start, inner_stop, _vocabulary(lexicon))
     return Words(number, _in_capitals(kind, start, stop), first, last)
+
+
+def _edges(inside: bytes) -> tuple[Places, Places]:
+    """Where runs of ones start and stop. A blank is first and last, so none touches an end."""
+    flags = np.frombuffer(inside, np.bool_)
+    edges = np.flatnonzero(flags[1:] != flags[:-1]) + 1
+    return edges[0::2], edges[1::2]
 
 
 @cache
@@ -134,15 +138,11 @@ def _in_capitals(kind: Bytes, start: Places, stop: Places) -> Flags:
 
 def _stripped(codes: bytes, kind: Bytes, start: Places, stop: Places) -> tuple[Places, Places]:
     """Where each word starts and stops without the punctuation around it."""
-    at_edge = (kind[start] | kind[stop - 1]) & _PUNCTUATION
-    which = np.flatnonzero(at_edge)
-    letters = np.flatnonzero(np.frombuffer(codes.translate(_IS_LETTER), np.bool_))
-    since = np.searchsorted(letters, start[which])
-    until = np.searchsorted(letters, stop[which])
-    some = until > since
-    which, since, until = which[some], since[some], until[some]
-    inner_start, inner_stop = letters[since], letters[until - 1] + 1
-    long = inner_stop - inner_start > 2
+    which = np.flatnonzero((kind[start] | kind[stop - 1]) & _PUNCTUATION)
+    since, until = _edges(codes.translate(_IS_LETTER))
+    inner_start = np.append(since, len(codes))[np.searchsorted(since, start[which])]
+    inner_stop = np.append(0, until)[np.searchsorted(until, stop[which], "right")]
+    long = inner_stop - inner_start > 2  # less than nothing where a word has no letter
     start, stop = start.copy(), stop.copy()
     start[which[long]] = inner_start[long]
     stop[which[long]] = inner_stop[long]
@@ -172,22 +172,22 @@ class _Spelling:
         return (mixed >> np.uint64(64 - _BITS)).astype(np.intp)
 
 
-def _eight(lowered: Bytes, start: Places, length: Places) -> Letters:
-    """Up to eight characters from each start on, the first one in the lowest bits."""
-    return sliding_window_view(lowered, 8)[start].view("<u8").ravel() & _MASK[length]
+def _eights(lowered: bytes) -> Letters:
+    """The eight characters from each place on, the first one in the lowest bits."""
+    return np.ndarray((len(lowered) - 7,), "<u8", lowered, strides=(1,))
 
 
-def _spelling(lowered: Bytes, start: Places, length: Places) -> _Spelling:
-    first = _eight(lowered, start, np.minimum(length, 8))
+def _spelling(eights: Letters, start: Places, length: Places) -> _Spelling:
+    first = eights[start] & _MASK.take(length, mode="clip")
     last = first.copy()
     long = np.flatnonzero(length > 8)
-    last[long] = _eight(lowered, start[long] + length[long] - 8, np.full(long.size, 8))
+    last[long] = eights[start[long] + length[long] - 8]
     return _Spelling(first, last, length)
 
 
-def _middle(lowered: Bytes, start: Places, length: Places) -> Letters:
+def _middle(eights: Letters, start: Places, length: Places) -> Letters:
     """What lies between the first and the last eight characters (up to sixteen: nothing new)."""
-    return _eight(lowered, start + 8, np.clip(length - 8, 0, 8))
+    return eights[start + 8] & _MASK.take(length - 8, mode="clip")
 
 
 @dataclass(frozen=True)
@@ -206,9 +206,9 @@ def _vocabulary(lexicon: Lexicon) -> _Vocabulary:
     length = np.array([len(word) for word in words])
     if length.max() > _LONGEST:
         raise ValueError(f"The lexicon has a word of more than {_LONGEST} characters.")
-    lowered = np.frombuffer("".join(words).encode("ascii") + _MARGIN, np.uint8)
+    eights = _eights("".join(words).encode("ascii") + _MARGIN)
     start = np.cumsum(length) - length
-    spelt = _spelling(lowered, start, length)
+    spelt = _spelling(eights, start, length)
     place = spelt.place()
     tables = [np.zeros(1 << _BITS, np.int16)]
     for number in lexicon.number.values():
@@ -219,7 +219,7 @@ def _vocabulary(lexicon: Lexicon) -> _Vocabulary:
             free = np.zeros(1 << _BITS, np.int16)
             tables.append(free)
         free[place[number]] = number
-    return _Vocabulary(spelt, _middle(lowered, start, length), tables)
+    return _Vocabulary(spelt, _middle(eights, start, length), tables)
 
 
 def _numbers(
@@ -227,22 +227,26 @@ def _numbers(
 ) -> Numbers:
     """The number of each word, by its spelling in lower case."""
     letters = codes.lower() + _MARGIN
-    lowered = np.frombuffer(letters, np.uint8)
+    eights = _eights(letters)
     number = np.full(start.size, OTHER, np.int16)
-    spelt = _spelling(lowered, inner_start, inner_stop - inner_start)
+    spelt = _spelling(eights, inner_start, inner_stop - inner_start)
     place = spelt.place()
-    which = np.flatnonzero(known.tables[0][place])  # most words are not in the vocabulary
-    middle = _middle(lowered, inner_start[which], spelt.length[which])
+    which = np.arange(start.size)  # the words that may yet be found
     for table in known.tables:
-        guess = table[place[which]]
-        right = (
-            (known.spelt.length[guess] == spelt.length[which])
-            & (known.spelt.first[guess] == spelt.first[which])
-            & (known.spelt.last[guess] == spelt.last[which])
-            & (known.middle[guess] == middle)
-        )
+        guess = table.take(place if which.size == place.size else place.take(which))
+        some = np.flatnonzero(guess)  # half of all words are not in the vocabulary
+        which, guess = which.take(some), guess.take(some).astype(np.intp)
+        length = spelt.length.take(which)
+        right = known.spelt.length.take(guess) == length
+        right &= known.spelt.first.take(guess) == spelt.first.take(which)
+        right &= known.spelt.last.take(guess) == spelt.last.take(which)
+        long = np.flatnonzero(right & (length > 16))
+        middle = _middle(eights, inner_start.take(which.take(long)), length.take(long))
+        right[long] = known.middle.take(guess.take(long)) == middle
         number[which[right]] = guess[right]
+        which = which[~right]
     # Any word with "n't" in it is a negation; one that the lexicon knows keeps its number.
+    lowered = np.frombuffer(letters, np.uint8)
     apostrophe = np.flatnonzero(lowered == ord("'"))
     around = (lowered[apostrophe - 1] == ord("n")) & (lowered[apostrophe + 1] == ord("t"))
     contraction = np.searchsorted(start, apostrophe[around], "right") - 1
