@@ -20,6 +20,8 @@ from test_wipe import traces
 
 from analysis import series
 from store import migrate
+from store.doctor import Doctor
+from store.findings import problems
 from store.migrate import schema_of
 from store.schema import CELL_STANCE, SCHEMA_VERSION, TABLES
 from store.tables import Store, StoreError
@@ -127,6 +129,8 @@ def test_a_store_of_the_third_version_gets_counts_of_stance_and_no_other_figure(
     assert set(CELL_STANCE) < set(after.columns)
     assert after.select(before.columns).equals(before)
     assert store.stale().weeks == ()
+    # Empty is none: nobody takes the old figures for wrong ones.
+    assert not problems(Doctor(str(old), salt=SALT).examine(series.cells))
     # They are written and read like the others.
     write(store, raw("new"))
     score_all(store)
