@@ -215,11 +215,9 @@ def usual_width(about: Subject) -> str:
     """The bucket to begin with: days, or weeks where most days with posts have too few to draw of
     what is drawn without being asked, stance if there is any."""
     stance = cells(about, scorer=sides.SCORER)
-    if stance["n_looked"].sum():
-        days = series.series(stance, width="day", langs=figured(about))
-    else:
-        days = series.series(cells(about), width="day")
-    days = days.filter(pl.col("n") > 0)
+    days = series.series(stance, width="day", langs=figured(about)).filter(pl.col("n") > 0)
+    if days.is_empty():
+        days = series.series(cells(about), width="day").filter(pl.col("n") > 0)
     return "day" if 2 * days["enough"].sum() >= days.height else "week"
 
 

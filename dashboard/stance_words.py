@@ -161,6 +161,11 @@ def unscored() -> str:
     )
 
 
+def nothing_to_draw(langs: Sequence[str]) -> str:
+    """Posts in these dates, and none in a language of whose stance there are figures."""
+    return f"No {languages(langs)} posts in these dates, so the charts show the tone."
+
+
 # Charts
 
 

@@ -276,6 +276,23 @@ def test_some_posts_without_a_stance_are_said(place: Path, home: Home) -> None:
     assert "1 post of this case still waits for a stance: aftershock score." in captions(visit())
 
 
+def test_a_case_of_french_posts_has_counts_and_charts_of_tone(home: Home) -> None:
+    case = showing.write_case(home.cases)
+    store = Store.open()
+    rows = [
+        showing.post(number, "bluesky", 1, showing.FRENCH, langs=["fr"]) for number in range(35)
+    ]
+    showing.write(store, case, rows)
+    showing.score(store)
+    showing.score_stance(store, case)
+    page = visit(bucket="Day")
+    assert figures(page)["Backlash index"][0] == "\u2013"
+    assert "35 French posts on topic by the model, of 35;" in captions(page)
+    assert "No English posts in these dates, so the charts show the tone." in captions(page)
+    assert chart(page, "Line chart of the tone balance over time")
+    assert all("reason" not in drawn.proto.alt for drawn in page.get("vega_lite_chart"))
+
+
 def test_warming_up_reads_what_the_first_visit_needs(shown: Path) -> None:
     warm_up()
     about = data.subject(data.cases()["murmur"])

@@ -73,9 +73,14 @@ def _page(cases: Mapping[str, Case], held: Mapping[str, Mapping[str, int]]) -> N
     if width != asked:
         st.caption(words.drawn_wider(asked, width))
     view = View(about, choice, width, _measure(about))
+    # Of French posts alone there is a stance, and no figure of it that could be drawn.
+    judged = stance.known(about) and not data.table(view._replace(measure=INDEX)).is_empty()
+    if view.measure == INDEX and not judged:
+        st.caption(stance_words.nothing_to_draw(data.figured(about)))
+        view = view._replace(measure=BALANCE)
     if not data.table(view).is_empty():
         _over_time(case, view)
-        if stance.known(about):
+        if judged:
             backlash.reasons(view)
         _explore(view)
 
