@@ -212,16 +212,17 @@ class Doctor:
         )
         if fresh.height != kept.height:
             return False
+        # Cells of an older version have no counts of stance, and hold none.
+        fresh, kept = (
+            frame.with_columns(pl.col(CELL_STANCE).fill_null(0)) for frame in (fresh, kept)
+        )
         same = [
             # Sums of fractions depend on the order in which they were added.
             ((fresh[name] - kept[name]).abs() <= 1e-6 * (1 + kept[name].abs()))
             .fill_null(fresh[name].is_null() & kept[name].is_null())
             .all()
             if kind == pl.Float64
-            # Cells of an older version have no counts of stance, and hold none.
-            else fresh[name]
-            .eq_missing(kept[name].fill_null(0) if name in CELL_STANCE else kept[name])
-            .all()
+            else fresh[name].eq_missing(kept[name]).all()
             for name, kind in CELLS.items()
         ]
         return all(same)
