@@ -15,7 +15,7 @@ from collectors.errors import CollectorError
 from collectors.reddit_again import DUTY, Due, ask, frame
 from collectors.reddit_client import BudgetSpentError, Client
 from collectors.reddit_listing import AT_ONCE, Unit
-from collectors.reddit_refusals import RefusedError
+from collectors.reddit_refusals import RefusedError, suspended
 from collectors.reddit_threads import ended, portions
 from collectors.settings import Settings
 from store.schema import Batch
@@ -53,7 +53,8 @@ def collect(known: Known, settings: Settings, *, many_gone: bool = False) -> Ite
     except BudgetSpentError:
         return  # the ledger says so, and the rest is due the next time
     except RefusedError as error:
-        raise error.stop() from None
+        # Nothing here is of one community only: a key that may not ask about posts may do nothing.
+        raise (suspended() if error.kind == "forbidden" else error).stop() from None
 
 
 def _batches(client: Client, unit: Unit, known: Known, *, many_gone: bool) -> Iterator[Batch]:

@@ -14,7 +14,7 @@ from storing import batch, frame, raw, stored
 from testbeds.reddit.sim import SimReddit, Thing, comment, post
 
 from cases.match import match
-from collectors.errors import CollectorError, TryLaterError
+from collectors.errors import CollectorError, TryLaterError, UnfitError
 from collectors.reddit_again import MISSED
 from store.tables import Store
 
@@ -207,6 +207,39 @@ def test_what_cannot_be_read_is_not_first_in_line_for_ever(
         assert recheck(store, [mine], how).bad == 100
         assert recheck(store, [mine], how).reading.items == 20
         assert len(held(store)) == 120
+
+
+def test_an_id_that_reddit_refuses_to_be_asked_about_holds_up_no_other(
+    home: Home, store: Store, passes: Passing
+) -> None:
+    mine = case(home.cases)
+    with SimReddit(links(40)) as sim:
+        how = settings(sim, home.folder)
+        collect(store, [mine], how)
+        sim.delete(sim.posts[0])
+        passes(24 * MISSED)
+        sim.stumbles = {sim.posts[17]["name"]}
+        unit = recheck(store, [mine], how)
+        assert (unit.gone, unit.bad) == (1, 1)
+        assert len(held(store)) == 39
+        passes(24 * MISSED)
+        sim.stumbles = {one["name"] for one in sim.posts}  # then it is not the ids
+        with pytest.raises(CollectorError, match="does not take"):
+            recheck(store, [mine], how)
+
+
+def test_a_key_that_may_no_longer_ask_says_what_to_do(
+    home: Home, store: Store, passes: Passing
+) -> None:
+    mine = case(home.cases)
+    with SimReddit(links(2)) as sim:
+        how = settings(sim, home.folder)
+        collect(store, [mine], how)
+        passes(24 * MISSED)
+        sim.key = "suspended"
+        with pytest.raises(UnfitError, match="Sign in on reddit"):
+            recheck(store, [mine], how)
+        assert len(held(store)) == 2
 
 
 @pytest.mark.long
