@@ -96,6 +96,21 @@ def test_when_most_of_it_is_left_out_at_once_nothing_is_wiped(
         assert held(store) == truth(*sim.posts)
 
 
+def test_of_a_few_posts_none_is_wiped_while_reddit_shows_nothing_at_all(
+    home: Home, store: Store, passes: Passing
+) -> None:
+    mine = case(home.cases)
+    with SimReddit(links(5)) as sim:
+        how = settings(sim, home.folder)
+        collect(store, [mine], how)
+        shown, sim.posts = sim.posts, []
+        for _ in range(2):
+            passes(24 * MISSED)
+            with pytest.raises(CollectorError, match="--many-gone"):
+                recheck(store, [mine], how)
+        assert held(store) == truth(*shown)
+
+
 def test_what_the_collector_is_not_shown_is_left_to_the_recheck_that_knows_a_fault(
     home: Home, store: Store, passes: Passing
 ) -> None:
