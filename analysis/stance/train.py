@@ -6,7 +6,9 @@ of ADJUST were chosen by looking at labelled real posts (docs/stance.md says whi
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 
@@ -87,3 +89,8 @@ def views(examples: Sequence[Example]) -> tuple[list[Post], list[int], list[floa
         if (example.title or example.parent) and not any(w in example.sort for w in BY_THREAD):
             add(number, example.post(names=not anywhere, around=False), 0.5)
     return posts, holders, weights
+
+
+def digest(artefact: Path) -> str:
+    """SHA-256 of the file."""
+    return hashlib.sha256(artefact.read_bytes()).hexdigest()
