@@ -124,7 +124,7 @@ SCORES = pl.Schema(
         "python": pl.String(),  # minor version the numbers follow: sum() differs from 3.12 on
         "status": pl.String(),  # scored | language | marker; too_long in older rows
         "lang": pl.String(),  # detected; und when nothing decides
-        "input_hash": pl.String(),  # what was looked at: text_hash, and what else was read, behind it
+        "input_hash": pl.String(),  # text_hash of what was looked at; what else was read, behind it
         "compound": pl.Float64(),
         "neg": pl.Float64(),
         "neu": pl.Float64(),
