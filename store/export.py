@@ -20,6 +20,7 @@ import polars as pl
 from store.formats import Draft, content, csv_bytes, escape_formulas, sheet
 from store.portions import Stretch
 from store.recording import Recording
+from store.schema import TEXT_OF_INPUT
 from store.tables import Store, StoreBusy, StoreError
 
 __all__ = ["DEMO_NOTE", "DUTY", "Written", "content", "csv_bytes", "escape_formulas"]
@@ -182,10 +183,10 @@ def _posts(
         posts = posts.filter(pl.col("source").is_in(list(sources)))
     every = store.scan("scores").filter(part.days(), pl.col("case").is_in(["", case]))
     scores = every.filter(pl.col("scorer") == scorer).select(
-        *("post", "day", "lang", "status", "compound", "neg", "neu", "pos"), text_hash="input_hash"
+        *("post", "day", "lang", "status", "compound", "neg", "neu", "pos"), text_hash=TEXT_OF_INPUT
     )
     raws = every.filter(pl.col("scorer") == (raw or "")).select(
-        "post", "day", compound_raw="compound", text_hash="input_hash"
+        "post", "day", compound_raw="compound", text_hash=TEXT_OF_INPUT
     )
     frame = (
         posts.join(matches, on=["post", "day"])
