@@ -61,13 +61,13 @@ def score(posts: pl.DataFrame, *, markers: Collection[str]) -> pl.DataFrame:
     """Rows of the scores table: for each of SCORERS one for each post, in order, so that the work
     list ends.
 
-    In: post, day, author, text, langs (declared), text_hash; lang, if there is such a column, is
-    the language where it is known already (SAME_LANGUAGES) and null where it is not. `markers` are
-    author keys that are never scored (AutoModerator). Out: the columns of SCHEMA, case empty;
-    numbers only where status is `scored`. The first that holds decides: `marker` (such an author,
-    no text, or nothing but a deletion marker), `language` (SCORER: neither English nor French; RAW:
-    not English; `und` counts as neither), `scored`. lang is what was detected, and by it the
-    lexicon is chosen.
+    In: post, day, author, text, langs (declared); input_hash and lang if there are such columns:
+    what the rows are noted to be of, and the language where it is known already (SAME_LANGUAGES),
+    null where it is not. `markers` are author keys that are never scored (AutoModerator). Out: the
+    columns of SCHEMA, case empty; numbers only where status is `scored`. The first that holds
+    decides: `marker` (such an author, no text, or nothing but a deletion marker), `language`
+    (SCORER: neither English nor French; RAW: not English; `und` counts as neither), `scored`. lang
+    is what was detected, and by it the lexicon is chosen.
     """
     text = pl.col("text")
     looked = posts.with_columns(text=pl.when(~is_gone()).then(text))
@@ -89,7 +89,6 @@ def score(posts: pl.DataFrame, *, markers: Collection[str]) -> pl.DataFrame:
         .otherwise(pl.lit("scored")),
         case=pl.lit(""),
         python=pl.lit(PYTHON),
-        input_hash="text_hash",
         scored_at=pl.lit(datetime.now(UTC)),
     )
     return known.select(

@@ -124,7 +124,7 @@ SCORES = pl.Schema(
         "python": pl.String(),  # minor version the numbers follow: sum() differs from 3.12 on
         "status": pl.String(),  # scored | language | marker; too_long in older rows
         "lang": pl.String(),  # detected; und when nothing decides
-        "input_hash": pl.String(),  # text_hash of the text; of stance, with its context behind it
+        "input_hash": pl.String(),  # text_hash of what was looked at; what else was read, behind it
         "compound": pl.Float64(),
         "neg": pl.Float64(),
         "neu": pl.Float64(),
@@ -139,6 +139,9 @@ SCORES = pl.Schema(
 )
 # An input_hash begins with the hash of the post's own text, whatever else the scorer has read.
 TEXT_OF_INPUT = pl.col("input_hash").str.head(32)
+# Tone has read the text, and the languages declared for it (of posts; in any order).
+_DECLARED = pl.col("langs").list.unique().list.sort().list.join(" ").fill_null("")
+TONE_INPUT = pl.concat_str("text_hash", _DECLARED, separator=" ").str.strip_chars_end(" ")
 
 # One cell: one case, query, scorer, source, via, language, width and start. Cluster sums per kind
 # (author, thread, both = author x thread) and measure y: over clusters c, nn = sum n_c^2,

@@ -32,7 +32,7 @@ from store.opening import check_place, make_ready, salt_of
 from store.portions import Stretch, stretches
 from store.prepared import Prepared, Written, apply, log_runs, prepare
 from store.recording import Recording
-from store.schema import RAW_POST, RUNS, SCORES, TABLES, Batch
+from store.schema import RAW_POST, RUNS, SCORES, TABLES, TONE_INPUT, Batch
 from store.spool import Spool
 from store.standing import Standing
 from store.swap import clear_leftovers
@@ -395,12 +395,13 @@ class Store:
         python: str = "",
     ) -> Iterator[pl.DataFrame]:
         """Live posts that this scorer has not seen as they are now, at most 50,000 at a time:
-        post, day, source, author, text, langs, text_hash, lang.
+        post, day, source, author, text, langs, text_hash, input_hash, lang.
 
         Goes through the days once, so it ends whatever the caller does; `rescore` gives every live
-        post. An empty text is given too: the scorer decides what that is. `lang` is what one of
-        the scorers `told` has found for the same text on the same minor version of Python, and
-        null where none has.
+        post. An empty text is given too: the scorer decides what that is. `input_hash` stands for
+        text and declared languages, and goes into the scores. `lang` is what one of the scorers
+        `told` has found for the same input on the same minor version of Python, and null where
+        none has.
         """
         for days in lookup.portions(self._tables, "posts", ROWS_AT_ONCE):
             kept = holds(days)
@@ -410,14 +411,14 @@ class Store:
     def _todo(
         self, kept: pl.Expr, scorer: str, told: Collection[str], python: str, *, rescore: bool
     ) -> pl.LazyFrame:
-        same = ["post", "day", "text_hash"]
+        same = ["post", "day", "input_hash"]
         live = self.visible().filter(kept)
         scores = self.scan("scores").filter(kept, pl.col("case") == "")
-        todo = live.select(_WORK)
+        todo = live.select(*_WORK, input_hash=TONE_INPUT)
         if not rescore:
             seen = scores.filter(pl.col("scorer") == scorer)
-            wait = live.select(same).join(
-                seen.select("post", "day", text_hash="input_hash"), on=same, how="anti"
+            wait = live.select("post", "day", input_hash=TONE_INPUT).join(
+                seen.select(same), on=same, how="anti"
             )
             # Which posts, before their texts are read: mostly there are none.
             keys = self.read(lambda: wait.select("post"))
@@ -426,7 +427,7 @@ class Store:
             scores.filter(pl.col("scorer").is_in(list(told)), pl.col("python") == python)
             .sort("scored_at")
             .unique("post", keep="last")
-            .select("post", "day", "lang", text_hash="input_hash")
+            .select(*same, "lang")
         )
         return todo.join(known, on=same, how="left")
 
