@@ -70,12 +70,8 @@ def score(posts: pl.DataFrame, *, markers: Collection[str]) -> pl.DataFrame:
     is what was detected, and by it the lexicon is chosen.
     """
     text = pl.col("text")
-    gone = text.is_null() | text.str.contains(DELETION)
-    looked = posts.with_columns(text=pl.when(~gone).then(text))
-    looked = looked.with_columns(
-        lang=_languages(looked),
-        marker=text.is_null() | pl.col("author").is_in(list(markers)).fill_null(value=False),
-    )
+    looked = posts.with_columns(text=pl.when(~is_gone()).then(text))
+    looked = looked.with_columns(lang=languages(looked), marker=is_marker(markers))
     kept = looked.select(
         pl.when(pl.col("lang") == code, ~pl.col("marker")).then(text).alias(code)
         for code in LANGUAGES
@@ -101,8 +97,18 @@ def score(posts: pl.DataFrame, *, markers: Collection[str]) -> pl.DataFrame:
     )
 
 
-def _languages(posts: pl.DataFrame) -> pl.Series:
-    """What is known of them, and for the others what is detected."""
+def is_gone() -> pl.Expr:
+    """Whether a post (text) has no text, or what stands in the place of one that is gone."""
+    return pl.col("text").is_null() | pl.col("text").str.contains(DELETION)
+
+
+def is_marker(markers: Collection[str]) -> pl.Expr:
+    """Whether a post (text, author) is nobody's opinion: without text, or by one of `markers`."""
+    return is_gone() | pl.col("author").is_in(list(markers)).fill_null(value=False)
+
+
+def languages(posts: pl.DataFrame) -> pl.Series:
+    """The language of each post (text, langs): what is known of it (lang), or else is detected."""
     known = posts["lang"] if "lang" in posts.columns else pl.repeat(None, posts.height, eager=True)
     new = posts.filter(known.is_null())
     found = language.detect(new["text"], new["langs"])

@@ -11,7 +11,7 @@ from datetime import datetime
 
 import polars as pl
 
-SCHEMA_VERSION = 3  # `store/migrate.py` brings older ones here
+SCHEMA_VERSION = 4  # `store/migrate.py` brings older ones here
 
 TIME = pl.Datetime("us", "UTC")
 WORDS = pl.List(pl.String)
@@ -161,6 +161,17 @@ CELL_COUNTS = (
     "n_marker",
     "n_displaced",  # declared time off by more than 24 hours: left out of every other count
 )
+# Of stance only, 0 in cells of tone. In cells of stance n counts the posts on topic, n_neg those
+# against, n_pos those for and n_neu the neutral ones.
+CELL_STANCE = (
+    "n_looked",  # scored posts in all, on topic or off
+    "n_off",
+    "n_exit",  # on topic, and say that they left or are leaving
+    *(
+        f"r_{reason}"  # against, for this reason among others
+        for reason in ("consent", "theft", "sneaky", "privacy", "jobs", "quality", "trust")
+    ),
+)
 CELL_SUMS: dict[str, pl.DataType] = {
     "sum_compound": pl.Float64(),
     "sum_compound2": pl.Float64(),
@@ -187,6 +198,7 @@ CELLS = pl.Schema(
         "month": pl.Date(),  # first day of the month of `start`
         **dict.fromkeys(CELL_COUNTS, pl.Int64()),
         **CELL_SUMS,
+        **dict.fromkeys(CELL_STANCE, pl.Int64()),
     }
 )
 
@@ -289,6 +301,9 @@ SCORED = pl.Schema(
         "lang": pl.String(),
         "status": pl.String(),
         "compound": pl.Float64(),
+        "stance": pl.String(),
+        "reasons": WORDS,
+        "exit": pl.Boolean(),
     }
 )
 

@@ -14,7 +14,7 @@ from typing import Any
 import polars as pl
 
 from store import backup as backups
-from store import cells, lookup, maintain, posts, wordless
+from store import cells, context, labels, lookup, maintain, posts, wordless
 from store import forget as forgetting
 from store import sightings as noted
 from store import standing as standings
@@ -260,12 +260,13 @@ class Store:
         self,
         batch: Batch,
         matches: pl.DataFrame,
-        score: Callable[[pl.DataFrame], pl.DataFrame],
+        score: Callable[[pl.DataFrame, pl.DataFrame], pl.DataFrame],
         voices: Voices,
     ) -> Written:
         """Store what a file brought as numbers only: `score` makes rows of SCORES of its posts
-        (post, day, source, author, text, langs, text_hash) before anything is written, and no text,
-        uri, community or author is stored, as if the posts had been deleted since (`wordless.py`).
+        (post, day, source, author, text, langs, text_hash) and of their matches before anything is
+        written, and no text, uri, community or author is stored, as if the posts had been deleted
+        since (`wordless.py`).
 
         Posts that are stored already stay as they are; matches as in `write`. `voices` is one for
         the whole import, so that whoever wrote several posts stays one voice.
@@ -429,6 +430,40 @@ class Store:
             .select(*same, "lang")
         )
         return todo.join(known, on=same, how="left")
+
+    def work_in_context(
+        self,
+        *,
+        case: str,
+        query_hash: str,
+        scorer: str,
+        tone: str,
+        names: Sequence[str],
+        rescore: bool = False,
+    ) -> Iterator[pl.DataFrame]:
+        """Live posts of a case that this scorer has not seen as they are now, in what they answer
+        as it is now: post, day, author, text, langs, lang, title, parent, input_hash.
+
+        `lang` is what the scorer `tone` took it for, null where it has not looked yet; `title` the
+        first line of the thread's root, `parent` the text of what the post answers or else quotes;
+        null where it is not kept, or may not be shown. `input_hash` changes with any of the texts
+        and with `names`, so a parent that comes in later has its answers scored again. Goes through
+        the days once; `rescore` gives every live post of the case.
+        """
+        return context.work(
+            self._tables,
+            case=case,
+            query_hash=query_hash,
+            scorer=scorer,
+            tone=tone,
+            names=names,
+            rescore=rescore,
+        )
+
+    def labelled(self, tone: str) -> pl.DataFrame:
+        """Which posts people have labelled: case, post, at, lang (what the scorer `tone` took it
+        for)."""
+        return labels.labelled(self._tables, tone)
 
     def waiting(self, case: str, query_hash: str, scorer: str) -> int:
         """How many live posts of the case (own or taken) have no score for their present text."""
