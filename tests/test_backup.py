@@ -639,6 +639,7 @@ def test_maintain_clears_what_a_killed_restore_left(home: Home, store: Store) ->
 FULL = """
 import resource, signal, sys
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+sys.dont_write_bytecode = True  # or a module's cache is cut off for everybody else
 resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[1]), resource.RLIM_INFINITY))
 sys.argv = ["aftershock", *sys.argv[2:]]
 from cli.main import main

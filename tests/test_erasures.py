@@ -187,6 +187,7 @@ from pathlib import Path
 from store.erasures import Journal
 from store.keys import StoreError
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+sys.dont_write_bytecode = True  # or a module's cache is cut off for everybody else
 resource.setrlimit(resource.RLIMIT_FSIZE, (300, resource.RLIM_INFINITY))
 try:
     Journal(Path(sys.argv[1])).write("wiped", [f"{n:032x}" for n in range(100)], datetime.now(UTC))

@@ -353,6 +353,7 @@ from storing import SALT, raw, write
 store.lock.LOCK_SECONDS = 0.2
 opened = Store.open(sys.argv[1], salt=SALT)
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+sys.dont_write_bytecode = True  # or a module's cache is cut off for everybody else
 resource.setrlimit(resource.RLIMIT_FSIZE, (2_000, resource.RLIM_INFINITY))
 try:
     write(opened, *[raw(n) for n in range(500)])

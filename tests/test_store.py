@@ -928,6 +928,7 @@ from store.tables import Store, StoreError
 from storing import SALT, raw, write
 store = Store.open(sys.argv[1], salt=SALT)
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+sys.dont_write_bytecode = True  # or a module's cache is cut off for everybody else
 resource.setrlimit(resource.RLIMIT_FSIZE, (3_000, resource.RLIM_INFINITY))
 try:
     write(store, *[raw(n) for n in range(500)])
