@@ -2,7 +2,8 @@
 
 Ollama, vLLM, llama.cpp and most providers speak it (POST .../chat/completions). Lies in cli/
 because it sends other people's words away: analysis/ measures and reaches for nothing, collectors/
-only bring in. No sentence, log or error here holds the key, what was asked or what was answered.
+only bring in. What it is asked has passed cases.terms in its one caller. No sentence, log or error
+here holds the key, what was asked or what was answered.
 """
 
 from __future__ import annotations

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import re
 import stat
 from collections.abc import Iterator
 from dataclasses import replace
@@ -335,6 +336,17 @@ def test_settings_come_from_where_credentials_come_from(home: Home, monkeypatch)
     (home.cases / ".env").unlink()
     with pytest.raises(Stop, match=r"whole number"):
         configured()
+
+
+def test_the_one_caller_of_the_client_takes_its_posts_through_the_terms() -> None:
+    folder = Path(cli.chat.__file__).parents[1]
+    files = [
+        path for name in ("analysis", "cli", "dashboard") for path in (folder / name).rglob("*.py")
+    ]
+    users = [
+        path.name for path in files if re.search(r"import chat\b|cli\.chat\b", path.read_text())
+    ]
+    assert users == ["stance_remote.py"]
 
 
 def test_the_key_is_in_no_log(bed, tmp_path, naps, caplog, capsys) -> None:
