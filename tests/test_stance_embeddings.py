@@ -159,6 +159,7 @@ def test_a_vector_does_not_depend_on_its_company_and_any_text_has_one(e5) -> Non
 
 
 @pytest.mark.embeddings
+@pytest.mark.long
 @pytest.mark.skipif(not LABELLED.exists(), reason="no labelled posts beside the checkout")
 def test_stance_of_labelled_posts_is_as_good_as_was_measured(e5) -> None:
     """Real posts that nothing was fitted to; every fourth, as they take a second for twenty."""
