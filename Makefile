@@ -4,10 +4,11 @@ BIN := .venv/bin
 CASE ?= soundcloud
 BUCKET ?= day
 PORT ?= 8501
+FILE ?= ../shared/data/stance_dev.ndjson
 export PYTHONUTF8 := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run interpreters test test-long test-browser test-bluesky test-embeddings testbed-bluesky embeddings stance-embeddings lint bench demo collect score export dashboard schedule lock clean
+.PHONY: help setup run interpreters test test-long test-browser test-bluesky test-embeddings testbed-bluesky lint bench stance-model embeddings stance-embeddings eval-stance demo collect score export dashboard schedule lock clean
 
 help: ## print this list
 	@echo "usage: make TARGET"
@@ -67,6 +68,12 @@ lint: setup ## check style, types and the direction of imports
 
 bench: setup ## measure speed, as ratios within one run (BENCH_LARGE=1: a thousand to ten million posts)
 	@$(BIN)/python -m benchmarks
+
+stance-model: setup ## fit the stance model to the invented posts again (two minutes)
+	@$(BIN)/aftershock stance build
+
+eval-stance: setup ## measure the stance score: make eval-stance FILE=labelled.ndjson [JSON=1]
+	@$(BIN)/aftershock stance evaluate $(FILE) $(if $(JSON),--json)
 
 demo: setup ## show the dashboard with invented posts
 	@$(BIN)/aftershock demo --port $(PORT)

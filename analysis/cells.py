@@ -1,5 +1,7 @@
 """Cells: counts and sums of scored posts by hour, 6 hours, day and week; all that charts read.
 
+Tone and stance have cells of their own, by their scorers. Both come down to one sign a post:
+negative or positive, against or for.
 Cells add up across sources, languages and via, never across widths: an author who posts on Monday
 and on Tuesday is two clusters of two days and one of the week. Shares are made in `series`.
 """
@@ -22,6 +24,12 @@ COUNTS = ("n", "n_neg", "n_neu", "n_pos", "n_language", "n_too_long", "n_marker"
 DISPLACED = timedelta(hours=24)
 CLUSTERS_AT_ONCE = 300_000  # posts whose clusters are grouped together
 
+ON_TOPIC = ("against", "for", "neutral")
+REASONS = ("consent", "theft", "sneaky", "privacy", "jobs", "quality", "trust")
+STANCE = ("n_looked", "n_off", "n_exit", *(f"r_{reason}" for reason in REASONS))
+# What a post on topic says besides its side, a bit each: one byte a post in place of a list.
+MARKS = {f"r_{reason}": 1 << place for place, reason in enumerate(REASONS)} | {"n_exit": 1 << 7}
+
 SUMS: dict[str, pl.DataType] = {
     "sum_compound": pl.Float64(),
     "sum_compound2": pl.Float64(),
@@ -43,6 +51,7 @@ SCHEMA = pl.Schema(
         "month": pl.Date(),
         **dict.fromkeys(COUNTS, pl.Int64()),
         **SUMS,
+        **dict.fromkeys(STANCE, pl.Int64()),
     }
 )
 
@@ -51,10 +60,13 @@ def cells(scored: pl.DataFrame) -> pl.DataFrame:
     """The cells of these posts, of every width, sorted by their key.
 
     In: case, query_hash, scorer, source, via, post, at, created_at (UTC), author, root, lang,
-    status, compound; one row for each match and score. Out: SCHEMA. `start` is the bucket's start
-    (UTC), `week` its Monday, `month` the first day of its month. n_neg, n_neu, n_pos: compound
-    <= -0.05, between, >= 0.05. Posts whose declared time is more than 24 hours off `at` are only
-    in n_displaced. For cluster kind k and measure m, over clusters c of scored posts:
+    status, compound, stance, reasons, exit; one row for each match and score. Out: SCHEMA. `start`
+    is the bucket's start (UTC), `week` its Monday, `month` the first day of its month. n_neg,
+    n_neu, n_pos: compound <= -0.05, between, >= 0.05. A row with a stance counts by that: n_neg
+    against, n_neu neutral, n_pos for, n all three, n_off what is off topic, n_looked n and n_off,
+    n_exit and r_... posts on topic that say they left, or why they are against (one may give
+    several reasons). Posts whose declared time is more than 24 hours off `at` are only in
+    n_displaced. For cluster kind k and measure m, over clusters c of scored posts:
     k_nn = sum n_c^2, k_ny_m = sum n_c*y_c, k_yy_m = sum y_c^2, y_c the cluster's sum of m.
     """
     return cells_of(compact(scored))
@@ -98,10 +110,17 @@ def cells_of(posts: pl.DataFrame) -> pl.DataFrame:
 
 
 def measured(scored: pl.DataFrame) -> pl.DataFrame:
-    """What the sums need of each post: at, status, displaced, neg, pos, balance, compound, author
-    and thread as 64-bit hashes. A post without an author is its own author, likewise its thread.
+    """What the sums need of each post: at, status, displaced, neg, pos, balance, compound, marks
+    (null where it has no stance), author and thread as 64-bit hashes. A post without an author is
+    its own author, likewise its thread.
     """
-    scored_only = pl.when(pl.col("status") == "scored").then("compound")
+    done = pl.col("status") == "scored"
+    scored_only = pl.when(done).then("compound")
+    side = pl.when(done, pl.col("stance").is_in(ON_TOPIC)).then("stance")
+    marks = pl.sum_horizontal(
+        bit * (pl.col("exit") if name == "n_exit" else _gives(name)).fill_null(value=False)
+        for name, bit in MARKS.items()
+    )
     return scored.select(
         "at",
         "status",
@@ -110,31 +129,45 @@ def measured(scored: pl.DataFrame) -> pl.DataFrame:
         author=pl.coalesce("author", "post").hash(),
         thread=pl.coalesce("root", "post").hash(),
         compound=scored_only,
-        neg=(scored_only <= NEGATIVE).cast(pl.Int8),
-        pos=(scored_only >= POSITIVE).cast(pl.Int8),
+        neg=pl.coalesce(side == "against", scored_only <= NEGATIVE).cast(pl.Int8),
+        pos=pl.coalesce(side == "for", scored_only >= POSITIVE).cast(pl.Int8),
+        marks=pl.when(side.is_not_null())
+        .then(marks)
+        .when(done, pl.col("stance").is_not_null())
+        .then(0)
+        .cast(pl.UInt8),
     ).with_columns(balance=pl.col("neg") - pl.col("pos"))
+
+
+def _gives(name: str) -> pl.Expr:
+    against = pl.col("stance") == "against"
+    return against & pl.col("reasons").list.contains(name.removeprefix("r_"))
 
 
 def sums(posts: pl.DataFrame, by: Sequence[str]) -> pl.DataFrame:
     """Counts and cluster sums of `measured` posts for each group of the columns `by`.
 
-    Out: `by`, COUNTS and SUMS. Groups that hold only posts not scored have zeros.
+    Out: `by`, COUNTS, SUMS and STANCE. Groups that hold only posts not scored have zeros.
     """
     groups = counts(posts, by)
     counted = posts.filter(COUNTED).select(*by, "author", "thread", *MEASURES)
     for kind in CLUSTERS:
         groups = groups.join(clusters(counted, by, kind), on=list(by), how="left")
     return groups.select(
-        *by, *COUNTS, *(pl.col(name).fill_null(0).cast(dtype) for name, dtype in SUMS.items())
+        *by,
+        *COUNTS,
+        *(pl.col(name).fill_null(0).cast(dtype) for name, dtype in SUMS.items()),
+        *STANCE,
     )
 
 
-# What is in a series: scored, and its place in time can be trusted.
-COUNTED = ~pl.col("displaced") & pl.col("compound").is_not_null()
+# What is in a series: scored (and on topic), and its place in time can be trusted.
+COUNTED = ~pl.col("displaced") & pl.col("neg").is_not_null()
 
 
 def counts(posts: pl.DataFrame, by: Sequence[str]) -> pl.DataFrame:
-    """Counts of `measured` posts for each group: `by`, COUNTS, sum_compound, sum_compound2."""
+    """Counts of `measured` posts for each group: `by`, COUNTS, sum_compound, sum_compound2,
+    STANCE."""
     placed = ~pl.col("displaced")
     return (
         posts.group_by(by)
@@ -148,14 +181,25 @@ def counts(posts: pl.DataFrame, by: Sequence[str]) -> pl.DataFrame:
             n_displaced=pl.col("displaced").sum(),
             sum_compound=pl.col("compound").filter(COUNTED).sum(),
             sum_compound2=(pl.col("compound") ** 2).filter(COUNTED).sum(),
+            n_looked=(placed & pl.col("marks").is_not_null()).sum(),
+            n_off=(placed & pl.col("marks").is_not_null() & pl.col("neg").is_null()).sum(),
+            **{
+                name: (COUNTED & ((pl.col("marks") & bit) != 0)).sum()
+                for name, bit in MARKS.items()
+            },
         )
         .with_columns(n_neu=pl.col("n").cast(pl.Int64) - pl.col("n_neg") - pl.col("n_pos"))
         .select(
             *by,
             *(pl.col(name).cast(pl.Int64) for name in COUNTS),
             *(pl.col(name).cast(SUMS[name]) for name in ("sum_compound", "sum_compound2")),
+            *(pl.col(name).cast(pl.Int64) for name in STANCE),
         )
     )
+
+
+def _marked(bit: int) -> pl.Expr:
+    return COUNTED & ((pl.col("marks") & bit) != 0)
 
 
 def clusters(

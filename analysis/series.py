@@ -1,4 +1,4 @@
-"""Series and figures of tone: shares and balance with their intervals, from cells or from posts.
+"""Series and figures of tone or stance: shares and balance with intervals, from cells or posts.
 
 Does not know which hours were collected (`coverage`) and draws nothing (`dashboard`).
 """
@@ -16,6 +16,7 @@ from analysis.cells import (
     CLUSTERS,
     COUNTED,
     COUNTS,
+    STANCE,
     SUMS,
     WIDTHS,
     cells,
@@ -57,12 +58,13 @@ USED = (
     *(f"{kind}_{s}_{m}" for kind in CLUSTERS for m in interval.TOTALS for s in ("ny", "yy")),
 )
 # The columns of cells that `series` and `weights` read.
-COLUMNS = (*SUBJECT, "source", "via", "lang", "width", "start", *COUNTS, *USED)
+COLUMNS = (*SUBJECT, "source", "via", "lang", "width", "start", *COUNTS, *USED, *STANCE)
 _NO_TALLY = pl.DataFrame(
     schema={
         **dict.fromkeys(SUBJECT, pl.String()),
         **dict.fromkeys(COUNTS, pl.Int64()),
         **{name: SUMS[name] for name in ("sum_compound", "sum_compound2")},
+        **dict.fromkeys(STANCE, pl.Int64()),
     }
 )
 _NO_VOICES = pl.DataFrame(schema={"author": pl.UInt64, "thread": pl.UInt64, "balance": pl.Int8})
@@ -88,7 +90,8 @@ def series(
     n_neu, n_pos, the shares (0..1) neg_share, neu_share, pos_share with neg_lo, neg_hi, pos_lo,
     pos_hi, mean_compound (-1..1), balance = 100 * (neg_share - pos_share) in points, up is worse,
     with balance_lo, balance_hi and its standard error balance_se; n_not_scored = n_language +
-    n_too_long + n_marker; n_displaced; enough. Where n < min_n, enough is false and every figure
+    n_too_long + n_marker; n_displaced; STANCE; enough. Of stance, neg is against, pos is for, n the
+    posts on topic, and mean_compound null. Where n < min_n, enough is false and every figure
     but the counts is null. What the intervals hold: `analysis.interval`.
 
     An author is one cluster within a cell; who posts in two languages or two sources is two.
@@ -108,7 +111,9 @@ def series(
     if until is not None:
         chosen = chosen.filter(pl.col("start") < until)
     by = ["start", "source"] if by_source else ["start"]
-    return _figures(chosen.group_by(by).agg(pl.col(*COUNTS, *USED).sum()), by, min_n).sort(by)
+    return _figures(chosen.group_by(by).agg(pl.col(*COUNTS, *USED, *STANCE).sum()), by, min_n).sort(
+        by
+    )
 
 
 def window(scored: pl.DataFrame, *, min_n: int = MIN_N) -> dict[str, Any]:
@@ -123,8 +128,8 @@ def window(scored: pl.DataFrame, *, min_n: int = MIN_N) -> dict[str, Any]:
 class Part(NamedTuple):
     """What a window needs of a part of its posts: 17 bytes a post, of 300 that are read.
 
-    counts: one row for each SUBJECT, COUNTS and the sums of compound. voices: of each counted post
-    author and thread as 64-bit hashes and the balance (-1, 0, 1).
+    counts: one row for each SUBJECT, COUNTS, the sums of compound and STANCE. voices: of each
+    counted post author and thread as 64-bit hashes and the balance (-1, 0, 1).
     """
 
     counts: pl.DataFrame
@@ -241,7 +246,7 @@ def _figures(counted: pl.DataFrame, by: Sequence[str], min_n: int) -> pl.DataFra
     figured = interval.intervals(counted).with_columns(
         *((pl.col(f"n_{m}") / n).alias(f"{m}_share") for m in ("neg", "neu", "pos")),
         # The order of a float sum is not fixed: rounded, two runs give the same bytes.
-        mean_compound=(pl.col("sum_compound") / n).round(12),
+        mean_compound=pl.when(pl.col("n_looked") == 0).then((pl.col("sum_compound") / n).round(12)),
         balance=100 * (pl.col("n_neg") - pl.col("n_pos")) / n,
     )
     return figured.select(
@@ -254,5 +259,6 @@ def _figures(counted: pl.DataFrame, by: Sequence[str], min_n: int) -> pl.DataFra
         pl.sum_horizontal(NOT_SCORED).alias("n_not_scored"),
         *NOT_SCORED,
         "n_displaced",
+        *STANCE,
         enough.alias("enough"),
     )

@@ -6,13 +6,14 @@ buckets without posts and what the ledger knows of each bucket.
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from datetime import datetime, timedelta
 from typing import Any, cast
 
 import polars as pl
 
 from analysis import coverage
+from analysis.cells import STANCE
 from analysis.series import FIGURES, HEADLINE, MIN_N, series, standardised, weights
 
 STEPS = {
@@ -39,6 +40,8 @@ def series_table(
     since: datetime | None = None,
     until: datetime | None = None,
     min_n: int = MIN_N,
+    fixed: Mapping[str, float] | None = None,
+    stance: bool = False,
 ) -> pl.DataFrame:
     """One row for each bucket and source, then `all` (pooled) and, of two sources, `standardised`.
 
@@ -52,7 +55,8 @@ def series_table(
     The pooled and standardised figures are null where a source is missing altogether: they would
     move with the mix of platforms, not with opinion; a source counts as missing even where the
     whole window holds none of its posts, as long as the case has some. Empty when
-    the cells hold no such bucket.
+    the cells hold no such bucket. `fixed` are the weights, by default those of the cells; with
+    `stance` the counts STANCE are in it.
     """
     chosen: dict[str, Any] = {"sources": sources, "langs": langs, "min_n": min_n, "width": width}
     by_source = series(cells, by_source=True, since=since, until=until, **chosen)
@@ -75,7 +79,9 @@ def series_table(
     ]
     together = _together(marks)
     parts.append(_without_missing(pooled.join(together, on="start", how="right"), POOLED))
-    fixed = {name: w for name, w in weights(cells).items() if name in shown}
+    counts = (*COUNTS, *STANCE) if stance else COUNTS
+    every = weights(cells) if fixed is None else fixed
+    fixed = {name: w for name, w in every.items() if name in shown}
     if len(fixed) > 1:
         level = standardised(by_source, fixed).join(together, on="start", how="right")
         parts.append(_without_missing(level, STANDARDISED))
@@ -84,7 +90,7 @@ def series_table(
     return (
         pl.concat(parts, how="diagonal")
         .with_columns(
-            *(pl.col(name).fill_null(0) for name in COUNTS),
+            *(pl.col(name).fill_null(0) for name in counts),
             pl.col("enough").fill_null(pl.col("balance").is_not_null()),
             bucket=pl.lit(width),
             end=pl.col("start") + step,
@@ -92,12 +98,12 @@ def series_table(
         )
         .with_columns(  # a standardised row counts scored posts; what was not scored is in `all`
             pl.when(pl.col("source") != STANDARDISED).then(name).alias(name)
-            for name in COUNTS
+            for name in counts
             if name != "n"
         )
         .select(
             *("source", "bucket", "start", "end"),
-            *COUNTS,
+            *counts,
             *(name for name in FIGURES if name != "balance_se"),
             *("enough", "weight", "collected", "afterwards"),
         )

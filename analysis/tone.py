@@ -61,21 +61,17 @@ def score(posts: pl.DataFrame, *, markers: Collection[str]) -> pl.DataFrame:
     """Rows of the scores table: for each of SCORERS one for each post, in order, so that the work
     list ends.
 
-    In: post, day, author, text, langs (declared), text_hash; lang, if there is such a column, is
-    the language where it is known already (SAME_LANGUAGES) and null where it is not. `markers` are
-    author keys that are never scored (AutoModerator). Out: the columns of SCHEMA, case empty;
-    numbers only where status is `scored`. The first that holds decides: `marker` (such an author,
-    no text, or nothing but a deletion marker), `language` (SCORER: neither English nor French; RAW:
-    not English; `und` counts as neither), `scored`. lang is what was detected, and by it the
-    lexicon is chosen.
+    In: post, day, author, text, langs (declared); input_hash and lang if there are such columns:
+    what the rows are noted to be of, and the language where it is known already (SAME_LANGUAGES),
+    null where it is not. `markers` are author keys that are never scored (AutoModerator). Out: the
+    columns of SCHEMA, case empty; numbers only where status is `scored`. The first that holds
+    decides: `marker` (such an author, no text, or nothing but a deletion marker), `language`
+    (SCORER: neither English nor French; RAW: not English; `und` counts as neither), `scored`. lang
+    is what was detected, and by it the lexicon is chosen.
     """
     text = pl.col("text")
-    gone = text.is_null() | text.str.contains(DELETION)
-    looked = posts.with_columns(text=pl.when(~gone).then(text))
-    looked = looked.with_columns(
-        lang=_languages(looked),
-        marker=text.is_null() | pl.col("author").is_in(list(markers)).fill_null(value=False),
-    )
+    looked = posts.with_columns(text=pl.when(~is_gone()).then(text))
+    looked = looked.with_columns(lang=languages(looked), marker=is_marker(markers))
     kept = looked.select(
         pl.when(pl.col("lang") == code, ~pl.col("marker")).then(text).alias(code)
         for code in LANGUAGES
@@ -93,7 +89,6 @@ def score(posts: pl.DataFrame, *, markers: Collection[str]) -> pl.DataFrame:
         .otherwise(pl.lit("scored")),
         case=pl.lit(""),
         python=pl.lit(PYTHON),
-        input_hash="text_hash",
         scored_at=pl.lit(datetime.now(UTC)),
     )
     return known.select(
@@ -102,8 +97,18 @@ def score(posts: pl.DataFrame, *, markers: Collection[str]) -> pl.DataFrame:
     )
 
 
-def _languages(posts: pl.DataFrame) -> pl.Series:
-    """What is known of them, and for the others what is detected."""
+def is_gone() -> pl.Expr:
+    """Whether a post (text) has no text, or what stands in the place of one that is gone."""
+    return pl.col("text").is_null() | pl.col("text").str.contains(DELETION)
+
+
+def is_marker(markers: Collection[str]) -> pl.Expr:
+    """Whether a post (text, author) is nobody's opinion: without text, or by one of `markers`."""
+    return is_gone() | pl.col("author").is_in(list(markers)).fill_null(value=False)
+
+
+def languages(posts: pl.DataFrame) -> pl.Series:
+    """The language of each post (text, langs): what is known of it (lang), or else is detected."""
     known = posts["lang"] if "lang" in posts.columns else pl.repeat(None, posts.height, eager=True)
     new = posts.filter(known.is_null())
     found = language.detect(new["text"], new["langs"])

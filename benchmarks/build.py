@@ -28,7 +28,7 @@ from benchmarks import generate
 from benchmarks.invent import Year, compounds, matches
 from store import posts as posts_module
 from store.merge import WRITER, arrow
-from store.schema import MATCHES, POSTS, SCORES, Batch, Reading
+from store.schema import MATCHES, POSTS, SCORES, TONE_INPUT, Batch, Reading
 from store.tables import Store
 
 BATCH = 50_000
@@ -117,7 +117,7 @@ def scored(posts: pl.DataFrame) -> pl.DataFrame:
             "day",
             "lang",
             "compound",
-            input_hash="text_hash",
+            input_hash=TONE_INPUT,
             case=pl.lit(""),
             scorer=pl.lit(SCORER),
             python=pl.lit(PYTHON),

@@ -27,12 +27,12 @@ SERVICE = "AFTERSHOCK_BLUESKY_SERVICE"
 # What belongs to one login is taken from one file: a `.env` that came with somebody else's folder
 # could otherwise name a server and be sent the password that lies in the credentials file.
 BLUESKY = (HANDLE, PASSWORD, SERVICE)
-REDDIT = (
+REDDIT_KEY = (
     "AFTERSHOCK_REDDIT_CLIENT_ID",
     "AFTERSHOCK_REDDIT_CLIENT_SECRET",
     "AFTERSHOCK_REDDIT_USER_AGENT",
-    "AFTERSHOCK_REDDIT_URL",
 )
+REDDIT = (*REDDIT_KEY, "AFTERSHOCK_REDDIT_URL")
 # A language model that reads posts for their stance; nothing is sent while it is not set.
 STANCE = (
     "AFTERSHOCK_STANCE_URL",

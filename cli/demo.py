@@ -10,7 +10,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 import cases.case as case_files
-from analysis.tone import SCORER
+from analysis import sides, tone
 from cases.case import Case
 from cli.console import say
 from cli.ingest import ingest
@@ -35,7 +35,7 @@ def open_demo() -> tuple[Store, Case]:
 
 
 def _fingerprint(case: Case) -> str:
-    parts = [version("aftershock"), str(SCHEMA_VERSION), SCORER, case.query_hash]
+    parts = [version("aftershock"), str(SCHEMA_VERSION), tone.SCORER, sides.SCORER, case.query_hash]
     parts += [
         (SOURCE / name).read_text(encoding="utf-8") for name in ("posts.ndjson", "runs.ndjson")
     ]
@@ -51,7 +51,7 @@ def _build(case: Case, place: Path) -> None:
         settings = ImportSettings(files=[SOURCE / "posts.ndjson"])
         ingest(store, [case], archive.collect([case], None, settings), ledger=False)
         _ledger(store, case)
-        score_store(store)
+        score_store(store, [case])
         try:
             building.replace(place)
         except OSError:  # another process built the same demo meanwhile: that one serves as well

@@ -14,7 +14,7 @@ import polars as pl
 import typer
 
 import cases.case as case_files
-from analysis import coverage
+from analysis import backlash, calibration, coverage, sides
 from analysis.series import COLUMNS, INTERVAL_NOTE, cells_of, compact
 from analysis.table import STEPS, series_table
 from analysis.tone import RAW, SCORER
@@ -84,6 +84,7 @@ def posts(
     sources = [item.value for item in source] if source else None
     manifest = _manifest(store, chosen, "posts", window, sources, lang, share=share)
     manifest["raw_scorer"] = RAW
+    manifest["stance_note"] = _stance_note(store, chosen, window)
     write = partial(
         files.write_posts,
         store,
@@ -93,6 +94,7 @@ def posts(
         query_hash=chosen.query_hash,
         scorer=SCORER,
         raw=RAW,
+        stance=sides.SCORER,
         sources=sources,
         langs=lang,
         share=share,
@@ -116,7 +118,7 @@ def series(
     demo: Demo = False,
     as_json: Json = False,
 ) -> None:
-    """The series of a case: counts, shares and tone balance, pooled and by platform."""
+    """The series of a case: tone and stance in counts and shares, pooled and by platform."""
     store, chosen = _open(case, demo=demo)
     window = _window(since, until)
     for name, text in (("since", since), ("until", until)):
@@ -130,18 +132,19 @@ def series(
             .filter(
                 pl.col("case") == chosen.name,
                 pl.col("query_hash") == chosen.query_hash,
-                pl.col("scorer") == SCORER,
+                pl.col("scorer").is_in([SCORER, sides.SCORER]),
                 pl.col("width").is_in(widths),
             )
             .select(COLUMNS)
         )
     )
+    of_stance = pl.col("scorer") == sides.SCORER
     runs = store.read(lambda: store.scan("runs"))
     spans = coverage.spans(
         runs, case=chosen.name, query_hash=chosen.query_hash, asked=coverage.asked(chosen)
     )
     frame = series_table(
-        cells,
+        cells.filter(~of_stance),
         spans,
         width=bucket.value,
         sources=sources,
@@ -149,11 +152,25 @@ def series(
         since=window["since"],
         until=window["until"],
     )
+    note = _stance_note(store, chosen, window)
+    if not frame.is_empty():
+        frame = backlash.beside(
+            frame,
+            cells.filter(of_stance),
+            spans,
+            width=bucket.value,
+            figured=calibration.languages(store.labelled(SCORER)),
+            note=note,
+            langs=lang,
+            since=window["since"],
+            until=window["until"],
+        )
     if store.demo:
         frame = frame.with_columns(note=pl.lit(files.DEMO_NOTE))
     manifest = _manifest(store, chosen, "series", window, sources, lang, share=share)
     manifest["filters"]["bucket"] = bucket.value
     manifest["interval"] = INTERVAL_NOTE
+    manifest["stance_note"] = note
 
     def write() -> files.Written | None:
         return None if frame.is_empty() else files.write(store, frame, output, manifest)
@@ -235,6 +252,7 @@ def _manifest(
             "langs": langs,
         },
         "scorer": SCORER,
+        "stance_scorer": sides.SCORER,
         "scorer_python": _pythons(store, window),
         "aftershock": version("aftershock"),
         "coverage": coverage.percent(_coverage(spans, sources, window)),
@@ -242,7 +260,15 @@ def _manifest(
         "case_posts_by_via": via,
         "via": VIA,
         "waiting_for_a_score": store.waiting(case.name, case.query_hash, SCORER),
+        "waiting_for_a_stance": store.waiting(case.name, case.query_hash, sides.SCORER),
     }
+
+
+def _stance_note(store: Store, case: Case, window: dict[str, datetime | None]) -> str:
+    """What has to be said of the stance of this window; without ends, of all the time there is."""
+    labels = store.labelled(SCORER).filter(pl.col("case") == case.name)
+    until = window["until"] or datetime.now(UTC)
+    return calibration.note(labels, (window["since"] or EARLIEST, until))
 
 
 def _pythons(store: Store, window: dict[str, datetime | None]) -> list[str]:
@@ -301,6 +327,11 @@ def _finish(
         warn(
             f"{manifest['waiting_for_a_score']:,} posts of the case wait for a score and are in no "
             "figure. Run: aftershock score"
+        )
+    if manifest["waiting_for_a_stance"]:
+        warn(
+            f"{manifest['waiting_for_a_stance']:,} posts of the case wait for a stance and are in"
+            " no figure of stance. Run: aftershock score"
         )
     if manifest["case_posts_by_via"].get("taken"):
         say(

@@ -12,10 +12,11 @@ import typer
 from rich.table import Table
 
 import cases.case as case_files
-from analysis import tone
+from cases.case import Case
 from cli.console import CONFIGURATION, FAILED, FINE, Stop, out, progress, say, say_json, warn
 from cli.ingest import Unit, ingest
 from cli.score import bots, rebuild
+from cli.stance import wordless
 from collectors import archive
 from collectors.archive import ImportSettings, ShapeError
 from store.schema import Batch
@@ -70,7 +71,9 @@ def import_files(
         )
         batches = archive.collect(chosen, store.known(), settings)
         try:
-            units = ingest(store, chosen, batches, write=_wordless(store) if drop_text else None)
+            units = ingest(
+                store, chosen, batches, write=_wordless(store, chosen) if drop_text else None
+            )
         except ShapeError as error:
             raise Stop(str(error)) from error
         if drop_text:
@@ -84,12 +87,13 @@ def import_files(
     raise typer.Exit(FAILED if broken else FINE)
 
 
-def _wordless(store: Store) -> Callable[[Batch, pl.DataFrame], Written]:
+def _wordless(store: Store, chosen: list[Case]) -> Callable[[Batch, pl.DataFrame], Written]:
     """Writes a batch as scores and figures only."""
-    markers, voices = bots(store), Voices()
+    voices = Voices()
+    score = partial(wordless, cases=chosen, markers=bots(store))
 
     def write(batch: Batch, matches: pl.DataFrame) -> Written:
-        return store.write_wordless(batch, matches, partial(tone.score, markers=markers), voices)
+        return store.write_wordless(batch, matches, score, voices)
 
     return write
 

@@ -33,6 +33,7 @@ from cli.run import run
 from cli.schedule import app as schedule_app
 from cli.score import score
 from cli.setup import setup
+from cli.stance_app import app as stance_app
 from cli.status import status
 from store.faults import panicked, said
 from store.location import store_location
@@ -59,6 +60,7 @@ app.command()(collect)
 app.command("import")(import_files)
 app.command()(score)
 app.add_typer(export_app, name="export")
+app.add_typer(stance_app, name="stance")
 app.command()(dashboard)
 app.command()(demo)
 app.add_typer(case_app, name="case")

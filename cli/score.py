@@ -1,17 +1,21 @@
-"""`aftershock score`: tone for every post that has none yet, then the figures of the charts."""
+"""`aftershock score`: tone for every post, stance for those of cases, then the charts' figures."""
 
 from __future__ import annotations
 
 import sys
 from collections import Counter
+from collections.abc import Iterable
 from typing import Annotated
 
 import polars as pl
 import typer
 
-from analysis import language, series, tone
+import cases.case as case_files
+from analysis import language, series, sides, tone
 from analysis.explain import Unexplained, explain
 from analysis.tone import SCORER
+from cases.case import Case
+from cli import stance
 from cli.console import Stop, progress, say, say_json
 from store.tables import Store
 
@@ -24,11 +28,17 @@ STATUS = {
 }
 
 
-def score_store(store: Store, *, rescore: bool = False) -> Counter[str]:
-    """Score the posts that wait and rebuild the cells that no longer reflect the store.
+def score_store(
+    store: Store, cases: Iterable[Case] | None = None, *, rescore: bool = False
+) -> Counter[str]:
+    """Score the posts that wait, their stance for each of `cases` (None: all) that they
+    belong to, and rebuild the cells that no longer reflect the store.
 
-    Returns how many posts got which status, and under `weeks` how many weeks were rebuilt.
+    Returns how many posts got which status of tone, how many which of stance (`stance_...`), and
+    under `weeks` how many weeks were rebuilt.
     """
+    if cases is None:  # read before anything is scored: a broken file stops nothing half-way
+        cases = case_files.load_all().values()
     markers = bots(store)
     counts: Counter[str] = Counter()
     store.drain()  # what waits in the spool is scored too
@@ -41,6 +51,14 @@ def score_store(store: Store, *, rescore: bool = False) -> Counter[str]:
             shown = scores.filter(pl.col("scorer") == SCORER)  # each post has a raw score too
             counts.update(shown["status"].to_list())
             bar.update(task, rows=sum(counts.values()))
+        bar.update(task, description="scoring stance")
+
+        def done(rows: pl.DataFrame) -> None:
+            counts.update(stance.PREFIX + status for status in rows["status"])
+            bar.update(task, rows=sum(counts.values()))
+
+        # After tone, which has found out the languages.
+        stance.score_cases(store, cases, markers, rescore=rescore, done=done)
         bar.update(task, description="building figures")
         counts["weeks"] = rebuild(store)
     return counts
@@ -73,7 +91,7 @@ def score(
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="The counts as JSON.")] = False,
 ) -> None:
-    """Score what has no score of the current scorer yet, then rebuild the charts' figures."""
+    """Score tone and stance of what has no score yet, then rebuild the charts' figures."""
     if explained is not None:
         try:
             lines = told(sys.stdin.read() if explained == "-" else explained, lang)
@@ -85,7 +103,7 @@ def score(
     store = Store.open(create=False)
     counts = score_store(store, rescore=rescore)
     if as_json:
-        say_json({"scorer": SCORER, **counts})
+        say_json({"scorer": SCORER, "stance_scorer": sides.SCORER, **counts})
         return
     for line in summary(counts):
         say(line)
@@ -118,8 +136,10 @@ def told(text: str, declared: str | None) -> list[str]:
 def summary(counts: Counter[str]) -> list[str]:
     """What scoring did, a line a status."""
     looked_at = sum(counts[name] for name in STATUS)
-    if not looked_at and not counts["weeks"]:
+    judged = stance.summary(counts, STATUS)
+    if not looked_at and not judged and not counts["weeks"]:
         return ["Nothing to score: every post has its score."]
     lines = [f"{looked_at:,} posts looked at by {SCORER}:"] if looked_at else []
     lines += [f"  {counts[name]:,} {words}" for name, words in STATUS.items() if counts[name]]
+    lines += judged
     return [*lines, f"Figures of {counts['weeks']:,} weeks rebuilt."]

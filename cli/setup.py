@@ -25,6 +25,7 @@ from cli.credentials import (
     HANDLE,
     PASSWORD,
     REDDIT,
+    REDDIT_KEY,
     SERVICE,
     Found,
     credentials_path,
@@ -34,7 +35,6 @@ from cli.credentials import (
 from cli.settings import build
 from collectors.errors import TryLaterError, UnfitError
 from collectors.reddit_access import preflight
-from collectors.reddit_client import NAMES as REDDIT_KEY
 from collectors.reddit_refusals import PASSING
 from collectors.settings import MOST_LOOKBACK
 

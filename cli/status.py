@@ -128,7 +128,9 @@ def sentences(facts: dict[str, Any]) -> Iterator[str]:
     for source, states in facts["posts"].items():
         parts = [f"{states.get('live', 0):,} posts"]
         parts += [f"{states['hidden']:,} hidden (account inactive)"] if "hidden" in states else []
-        parts += [f"{states['gone']:,} deleted at the source"] if "gone" in states else []
+        # An import with --drop-text leaves posts in the same state, and nothing tells them apart.
+        gone = f"{states.get('gone', 0):,} without words (deleted at the source, or imported so)"
+        parts += [gone] if "gone" in states else []
         yield f"{source}: {', '.join(parts)}."
     for case in facts["cases"]:
         for one in case["sources"]:

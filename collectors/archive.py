@@ -222,7 +222,7 @@ def _check_columns(shown: str, mapping: Mapping[str, str], sample: list[files.Re
         if not any(shapes.has(record, column) for record in sample):
             raise ShapeError(
                 f"{shown}: --map names the column {column!r}, which its records do not have. "
-                f"They have: {', '.join(shapes.columns(sample)[: shapes.COLUMNS_SHOWN])}."
+                f"They have: {shapes.shown(sample)}."
             )
 
 

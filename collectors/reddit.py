@@ -9,13 +9,11 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from datetime import time as clock
 from typing import TYPE_CHECKING, Any
 
 from collectors.errors import CollectorError, TryLaterError
 from collectors.reddit_client import BudgetSpentError, Client, missing
-from collectors.reddit_listing import COLLECTOR, Unit
+from collectors.reddit_listing import COLLECTOR, Unit, beginning
 from collectors.reddit_refusals import FAILURES, OF_THE_KEY, PASSING, RefusedError, suspended
 from collectors.reddit_search import Search
 from collectors.reddit_sweep import Sweep
@@ -143,9 +141,7 @@ class _Work:
 def _tasks(client: Client, cases: Sequence[Case], known: Known, settings: Settings) -> list[_Task]:
     """All there is to do, in its order: what does not stay first, then what waited longest."""
     cursors = known.cursors(COLLECTOR)
-    floors = {
-        case.name: settings.since or datetime.combine(case.since, clock(), UTC) for case in cases
-    }
+    floors = {case.name: beginning(case, settings.since) for case in cases}
     sweeps, searches = [], []
     brought: set[str] = set()
     for name, watching in _sharing(cases, "reddit_subreddits").items():

@@ -15,7 +15,8 @@ import polars as pl
 
 from collectors.reddit_client import Client
 from collectors.reddit_listing import AT_ONCE, Found, listing
-from store.schema import CHECKS
+from collectors.reddit_refusals import RefusedError
+from store.schema import CHECKS, Bad
 
 Due = Mapping[str, Any]  # a row of `Known.due`
 
@@ -24,6 +25,7 @@ DAILY = timedelta(hours=23)  # so that a daily run finds due what it asked about
 # When a thread has grown by enough to be read again, and a score has moved: after it was written.
 LADDER = (timedelta(days=1), timedelta(days=3), timedelta(days=7), timedelta(days=30))
 RECENT = LADDER[-1] + timedelta(days=2)  # the last step, and two days for runs that fail
+MOST_REFUSED = 3  # ids of a hundred that Reddit stumbles over
 MISSES = 2  # an id that info() leaves out twice, hours apart, is gone
 MISSED = timedelta(hours=5)
 LEFT = timedelta(seconds=1)
@@ -103,10 +105,12 @@ def ask(
     """
     asked = client.now()
     names = {row["uri"].removeprefix("reddit:"): row for row in rows[:AT_ONCE]}
-    things, _ = listing(client.get("api/info/", id=",".join(names)))
     result = Asked()
-    there = {_name(thing): thing for thing in things}
     found = result.found
+    there: dict[str, Any] = {}
+    for name in _look(client, list(names), there):
+        found.bad.append(Bad(place, "Reddit does not take the question about this id"))
+        result.checks.append(check(names.pop(name), asked, None, None))
     found.take([there[name] for name in names if name in there], asked, place)
     seen, gone = {row["uri"]: row for row in found.rows}, set(found.gone)
     for name, row in names.items():
@@ -137,6 +141,30 @@ def ask(
                 check(row, asked, None, None, misses=times, next_at=asked + MISSED)
             )
     return result
+
+
+def _look(client: Client, names: Sequence[str], there: dict[str, Any]) -> list[str]:
+    """Ask about these fullnames, put into `there` what is shown, and give those that cannot be
+    asked about: one id that Reddit stumbles over (files hold any) must not hold up the others.
+    Raises RefusedError where more than a few are refused: then it is the question."""
+    refused: list[str] = []
+    waiting = [list(names)]
+    while waiting:
+        some = waiting.pop()
+        try:
+            things, _ = listing(client.get("api/info/", id=",".join(some)))
+        except RefusedError as error:
+            if error.kind != "asked" or len(refused) >= MOST_REFUSED:
+                raise
+            if len(some) > 1:
+                waiting += [some[len(some) // 2 :], some[: len(some) // 2]]
+            else:
+                refused += some
+            continue
+        there.update((_name(thing), thing) for thing in things)
+    if refused and len(refused) == len(names) > 1:
+        raise RefusedError("asked", "Reddit does not take questions about posts as they are put.")
+    return refused
 
 
 def _name(thing: Any) -> str:

@@ -10,6 +10,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from datetime import time as clock
 from typing import TYPE_CHECKING, Any
 
 from collectors.normalise import Gone, Row, frame, reddit_comment, reddit_submission
@@ -189,21 +190,45 @@ class Places:
             key: value for key, value in (read or {}).items() if isinstance(value, dict)
         }
 
-    def of(self, cases: Sequence[Case]) -> list[dict[str, Any]] | None:
-        """What is known for these cases; None when one of them was never read."""
+    def of(self, cases: Sequence[Case], since: datetime | None) -> list[dict[str, Any]] | None:
+        """What is known for these cases; None when one of them was never read, or by runs only that
+        began (`--since`) later than this one does."""
         found = [self.read.get(key(case)) for case in cases]
-        return None if None in found else [one for one in found if one is not None]
+        known = [
+            one
+            for case, one in zip(cases, found, strict=True)
+            if one is not None and one.get("floor", 0) <= beginning(case, since).timestamp()
+        ]
+        return known if len(known) == len(cases) else None
 
-    def put(self, cases: Sequence[Case], **values: Any) -> None:
+    def passed_over(self, cases: Sequence[Case], since: datetime | None) -> bool:
+        """Whether a run from `since` on leaves a hole below itself: what was written after the last
+        run and before `since`. What it reads is kept, and how far it came must not be: the next run
+        without `since` would begin there."""
+        known = zip(cases, self.of(cases, since) or (), strict=False)
+        return any(
+            beginning(case, since) > max(beginning(case), time(float(one["to"])))
+            for case, one in known
+        )
+
+    def put(self, cases: Sequence[Case], since: datetime | None, **values: Any) -> None:
         for case in cases:
             before = self.read.get(key(case), {})
+            lowest = min(beginning(case, since).timestamp(), before.get("floor", float("inf")))
+            if before and "floor" not in before:
+                lowest = 0
             older = [one for one in self.read if one.startswith(f"{case.name}:")]
             for one in older:
                 del self.read[one]
-            self.read[key(case)] = before | values
+            self.read[key(case)] = before | values | {"floor": lowest}
 
     def text(self) -> str:
         return json.dumps(self.all | {"read": self.read}, separators=(",", ":"), sort_keys=True)
+
+
+def beginning(case: Case, since: datetime | None = None) -> datetime:
+    """From when on a case is read: its own beginning, or `since` (of the command line)."""
+    return since or datetime.combine(case.since, clock(), UTC)
 
 
 def key(case: Case) -> str:

@@ -15,7 +15,7 @@ from collectors.errors import CollectorError
 from collectors.reddit_again import DUTY, Due, ask, frame
 from collectors.reddit_client import BudgetSpentError, Client
 from collectors.reddit_listing import AT_ONCE, Unit
-from collectors.reddit_refusals import RefusedError
+from collectors.reddit_refusals import RefusedError, suspended
 from collectors.reddit_threads import ended, portions
 from collectors.settings import Settings
 from store.schema import Batch
@@ -29,6 +29,7 @@ ROUND = 20_000  # posts between two questions to the store
 UNBOUNDED = 10**9  # 100,000 posts are 1,000 requests, which PRAW spreads over ten minutes
 LATE = "{:,} posts were not asked about within 48 hours, as Reddit's terms demand"
 FEWEST, MOST_ABSENT = 20, 0.5  # more than half of so many left out at once: Reddit is broken
+FEWEST_OF_NONE = 3  # where nothing at all is shown
 
 
 def collect(known: Known, settings: Settings, *, many_gone: bool = False) -> Iterator[Batch]:
@@ -37,8 +38,9 @@ def collect(known: Known, settings: Settings, *, many_gone: bool = False) -> Ite
     within 48 hours of its last look has half of them, and the ledger says how much is late.
 
     A batch brings the posts as they are now (an edit is scored again), a check for each, and those
-    that are gone. Raises CollectorError, before anything absent is recorded, when more than half of
-    20 or more posts that were there last time are left out; `many_gone` says that this is right.
+    that are gone. Raises CollectorError, before the absent of that hundred are noted, when more
+    than half of 20 or more posts that were there last time are left out, or all of three or more;
+    `many_gone` says that this is right.
     Raises UnfitError and TryLaterError as the collector does.
     """
     client = Client(settings, settings.budget or UNBOUNDED)
@@ -53,7 +55,8 @@ def collect(known: Known, settings: Settings, *, many_gone: bool = False) -> Ite
     except BudgetSpentError:
         return  # the ledger says so, and the rest is due the next time
     except RefusedError as error:
-        raise error.stop() from None
+        # Nothing here is of one community only: a key that may not ask about posts may do nothing.
+        raise (suspended() if error.kind == "forbidden" else error).stop() from None
 
 
 def _batches(client: Client, unit: Unit, known: Known, *, many_gone: bool) -> Iterator[Batch]:
@@ -68,7 +71,7 @@ def _batches(client: Client, unit: Unit, known: Known, *, many_gone: bool) -> It
             done.update(hash(row["uri"]) for row in rows)
             asked += sum(not row["misses"] for row in rows)
             absent += answer.lost
-            if asked >= FEWEST and absent > MOST_ABSENT * asked and not many_gone:
+            if _broken(asked, absent) and not many_gone:
                 sentence = (
                     f"Reddit shows no longer what it showed: {absent:,} of {asked:,} posts are"
                     " absent at once. That looks like a fault of Reddit, so no post was wiped for"
@@ -79,6 +82,14 @@ def _batches(client: Client, unit: Unit, known: Known, *, many_gone: bool) -> It
                 raise CollectorError(sentence)
             yield replace(unit.batch(answer.found, checks=frame(answer.checks)), again=True)
     yield unit.batch(status="done", stop_reason="asked about everything that was due")
+
+
+def _broken(asked: int, absent: int) -> bool:
+    """Whether so much of what was there at the last look is left out that Reddit is broken, more
+    likely than that all of it was deleted."""
+    if asked < FEWEST:
+        return absent == asked and asked >= FEWEST_OF_NONE
+    return absent > MOST_ABSENT * asked
 
 
 def _due(client: Client, known: Known, started: datetime, done: set[int]) -> list[Due]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
 from itertools import product
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from collectors.reddit_client import BudgetSpentError, Client
 from collectors.reddit_listing import CAP_PAGES, SPENT, Found, Places, Unit, page
@@ -54,11 +54,13 @@ class Search:
         names = tuple(case.name for case in cases)
         self.unit = Unit(f"search: {phrase}", names, settings, client)
         self.places = Places(cursor)
+        self.since = settings.since
+        self.passed_over = self.places.passed_over(cases, self.since)
 
     @property
     def read_at(self) -> float:
         """When its newest results were last read, 0 for never."""
-        known = self.places.of(self.cases)
+        known = self.places.of(self.cases, self.since)
         return min((float(one.get("to", 0)) for one in known), default=0.0) if known else 0.0
 
     def newest(self) -> Iterator[Batch]:
@@ -82,7 +84,8 @@ class Search:
             raise
 
     def _newest(self) -> Iterator[Batch]:
-        known = self.places.of(self.cases) or []
+        known = self.places.of(self.cases, self.since) or []
+        anew: dict[str, Any] = {} if known else {"cells": {}}
         newest = [one["newest"] for one in known if one.get("newest") is not None]
         target = min(newest) - OVERLAP if known and len(newest) == len(known) else None
         began = self.client.now().timestamp()
@@ -91,7 +94,8 @@ class Search:
             top = max(filter(None, (top, found.newest)), default=None)
             yield self.unit.batch(found)
         latest = max((one for one in (top, *newest) if one is not None), default=None)
-        self.places.put(self.cases, newest=latest, to=began)
+        if not self.passed_over:
+            self.places.put(self.cases, self.since, newest=latest, to=began, **anew)
         left = self._due()
         yield self.unit.batch(
             cursor=self.places.text(),
@@ -107,9 +111,10 @@ class Search:
             for found in self._results(sort, span):
                 yield self.unit.batch(found)
             asked = self.client.now().timestamp()
-            for case, one in zip(self.cases, self.places.of(self.cases) or (), strict=False):
+            known = self.places.of(self.cases, self.since) or ()
+            for case, one in zip(self.cases, () if self.passed_over else known, strict=False):
                 cells = dict(one.get("cells") or {}) | {f"{sort}/{span}": asked}
-                self.places.put([case], cells=cells)
+                self.places.put([case], self.since, cells=cells)
             yield self.unit.batch(cursor=self.places.text())
         if due:
             yield self.unit.batch(
@@ -118,7 +123,7 @@ class Search:
 
     def _due(self) -> list[tuple[str, str]]:
         now = self.client.now().timestamp()
-        known = self.places.of(self.cases)
+        known = self.places.of(self.cases, self.since)
         if known is None:
             return []  # first the newest
         cells = [one.get("cells") or {} for one in known]

@@ -57,7 +57,9 @@ class Sweep:
         # Of this sweep and of the one that it goes on with: what was read twice counts as little as
         # it may among all, and as much among the unreadable.
         self.items = self.unreadable = 0
-        known = self.places.of(cases)
+        self.since = settings.since
+        known = self.places.of(cases, self.since)
+        self.passed_over = self.places.passed_over(cases, self.since)
         newest = [float(one["newest"]) for one in known or () if one.get("newest") is not None]
         self.reached = min((float(one["to"]) for one in known), default=None) if known else None
         # Below `join` everything was read before.
@@ -186,14 +188,18 @@ class Sweep:
     def _whole(self, found: Found, began: float, newest: float, *, capped: bool) -> Batch:
         before = [self.places.read.get(key(case), {}).get("newest") for case in self.cases]
         newest = max(one for one in (newest, *before) if one is not None)
-        self.places.put(self.cases, newest=newest, to=began)
-        start = time(self.reached) if self.reached is not None else self.floor
+        if not self.passed_over:
+            self.places.put(self.cases, self.since, newest=newest, to=began)
+        joins = self.reached is not None and not self.passed_over
+        start = time(self.reached or 0) if joins else self.floor
         said: dict[str, Any] = {"status": "done", "stop_reason": "read to where the last run began"}
-        if self.reached is None:
+        if self.passed_over:
+            said["stop_reason"] = "read down to --since; a run without it reads what came before"
+        elif not joins:
             said["stop_reason"] = "read to the end"
         if capped:
             oldest = time(found.oldest) if found.oldest is not None else time(began)
-            start = start if self.reached is not None else oldest
+            start = start if joins else oldest
             said = {
                 "status": "capped",
                 "gap": True,

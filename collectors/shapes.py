@@ -13,7 +13,7 @@ from typing import Any
 
 from collectors import normalise
 from collectors.normalise import Gone, Raw, Row
-from collectors.values import BadRecord, moment
+from collectors.values import BadRecord, described, moment
 from store.schema import RAW_POST
 
 Normaliser = Callable[[Raw, datetime, datetime], Row | Gone]
@@ -65,6 +65,7 @@ SIMILAR: dict[str, tuple[str, ...]] = {
 NAMES = (*SIMILAR, "time")  # `time` is another word for `at`
 LITERAL = re.compile(r"'([^']*)'|\"([^\"]*)\"")
 COLUMNS_SHOWN = 40
+LONGEST_NAME, MOST_BLANKS = 60, 4  # longer than that it is a sentence, and no name of a column
 
 KNOWN = (
     "Arctic Shift or Pushshift submissions and comments; flat Reddit records (kind t1 or t3, id, "
@@ -157,13 +158,30 @@ def columns(records: Iterable[Raw]) -> list[str]:
     return list(found)
 
 
+def shown(records: Iterable[Raw]) -> str:
+    """The columns for a message. In a table without a header they are somebody's words, of which
+    it tells the kind, as of any other value."""
+    names = columns(records)
+    parts = [name if _is_name(name) else f"({described(name)})" for name in names[:COLUMNS_SHOWN]]
+    more = f" and {len(names) - COLUMNS_SHOWN} more" if len(names) > COLUMNS_SHOWN else ""
+    return f"{', '.join(parts)}{more}"
+
+
+def _is_name(column: str) -> bool:
+    return len(column) <= LONGEST_NAME and column.count(" ") < MOST_BLANKS and not _is_time(column)
+
+
 def unknown_shape(path: str, sample: Sequence[Raw], now: datetime) -> ShapeError:
     """The error for a file of no known shape: its columns, and a --map that was tried on it."""
     names = columns(sample)
-    more = f" and {len(names) - COLUMNS_SHOWN} more" if len(names) > COLUMNS_SHOWN else ""
+    if not all(map(_is_name, names)):
+        return ShapeError(
+            f"{path}: no known shape. Its first line looks like a record and not like the names of"
+            f" columns: {shown(sample)}. Put a line with names before it, such as id,text,at, or"
+            " name the columns with --map if these are names."
+        )
     message = (
-        f"{path}: no known shape. Its columns: {', '.join(names[:COLUMNS_SHOWN])}{more}. "
-        f"Known by themselves: {KNOWN}. "
+        f"{path}: no known shape. Its columns: {shown(sample)}. Known by themselves: {KNOWN}. "
     )
     guess = suggest(names, sample)
     try:

@@ -10,7 +10,7 @@ from datetime import UTC, date, datetime, time, timedelta
 import polars as pl
 
 from analysis.table import COUNTS, POOLED, STANDARDISED, STEPS
-from dashboard.words import BALANCE, NAMES, NEGATIVE
+from dashboard.words import BALANCE, INDEX, NAMES, NEGATIVE
 
 MOST = 2000  # more marks than this and Streamlit draws on a canvas, closed to screen readers
 
@@ -19,6 +19,7 @@ MOST = 2000  # more marks than this and Streamlit draws on a canvas, closed to s
 MEASURES = {
     BALANCE: ("balance", "balance_lo", "balance_hi", 1),
     NEGATIVE: ("neg_share", "neg_lo", "neg_hi", 100),
+    INDEX: ("balance", "balance_lo", "balance_hi", 1),  # of a table of stance
 }
 
 

@@ -14,7 +14,8 @@ import polars as pl
 
 from cases.case import Event
 from dashboard.palette import Palette
-from dashboard.words import BALANCE, NAMES, NEGATIVE
+from dashboard.stance_words import INDEX_NAME
+from dashboard.words import BALANCE, INDEX, NAMES, NEGATIVE
 
 Spec = dict[str, Any]
 
@@ -28,8 +29,16 @@ UNSIGNED = "format(abs(datum.value), ',')"
 AXES: dict[str, Spec] = {
     BALANCE: {"tickCount": 5, "labelExpr": SIGNED},
     NEGATIVE: {"tickCount": 5, "labelExpr": "datum.value + ' %'"},
+    INDEX: {"tickCount": 5, "labelExpr": SIGNED},
 }
-TOOLTIPS = {BALANCE: ("Tone balance (VADER)", "+.1f"), NEGATIVE: ("Negative share, %", ".1f")}
+TOOLTIPS = {
+    BALANCE: ("Tone balance (VADER)", "+.1f"),
+    NEGATIVE: ("Negative share, %", ".1f"),
+    INDEX: (INDEX_NAME, "+.1f"),
+}
+# What up, down, between and all of them are called in the chart of volume, and n in the tooltips.
+TONE_SIDES = ("Negative", "Positive", "Neutral", "Posts scored")
+STANCE_SIDES = ("Against", "For", "Neutral", "Posts on topic")
 DRAWN = (
     "start",
     "middle",
@@ -59,25 +68,25 @@ def over_time(
     standardised: pl.DataFrame | None = None,
     measure: str = BALANCE,
 ) -> Spec:
-    """Tone balance or negative share over time, with band, gaps and numbered events.
+    """One measure of tone or stance over time, with band, gaps and numbered events.
 
     In: `dashboard.buckets.plotted`, GAPS and STRETCH frames of the sources shown, the events inside
     the window in the order of their numbers, and `dashboard.buckets.standardised`. Balance in
     points. Each bucket stands at its middle: at its start, a day would seem to precede the event
     that moved it.
     """
-    domain = _domain(frame)
-    base = _Base(colours)
+    domain = domain_of(frame)
+    base = Base(colours)
     datasets = {
-        "edges": _edges(domain, shared_scale([frame, *_ranges(standardised)], measure)),
+        "edges": edges_of(domain, shared_scale([frame, *_ranges(standardised)], measure)),
         "buckets": frame.select(DRAWN),
-        "gaps": _labelled(absent, domain, "no {} data"),
-        "late": _labelled(late, domain, "{}: collected afterwards"),
+        "gaps": labelled_stretches(absent, domain, "no {} data"),
+        "late": labelled_stretches(late, domain, "{}: collected afterwards"),
         "events": _numbered(events, domain),
     }
     layers = [
-        _edge_layer(base, domain, AXES[measure]),
-        *_gap_layers(base, datasets["gaps"], named=True),
+        edge_layer(base, domain, AXES[measure]),
+        *gap_layers(base, datasets["gaps"], named=True),
         *_event_rules(base, datasets["events"]),
         *(_standardised_layers(base) if standardised is not None else []),
         *_series_layers(base, frame, colours.ink, "point", measure),
@@ -86,16 +95,20 @@ def over_time(
     ]
     if standardised is not None:
         datasets["standardised"] = standardised.select("middle", "run", standardised="balance")
-    return _spec(layers, datasets, colours, height=280)
+    return spec_of(layers, datasets, colours, height=280)
 
 
-def volume(frame: pl.DataFrame, *, absent: pl.DataFrame, colours: Palette) -> Spec:
-    """Posts per bucket: negative ones up, positive ones down, their difference as a line.
+def volume(
+    frame: pl.DataFrame, *, absent: pl.DataFrame, colours: Palette, measure: str = BALANCE
+) -> Spec:
+    """Posts per bucket: negative ones up, positive ones down, their difference as a line; of the
+    measure INDEX those against and for.
 
     In: `dashboard.buckets.plotted` and a GAPS frame. All in posts, on one axis. The brush `span`
     selects along `start`.
     """
-    base = _Base(colours)
+    base = Base(colours)
+    up, down, between, _ = STANCE_SIDES if measure == INDEX else TONE_SIDES
     # A hair of page between the bars, as part of the bucket, at any width.
     seconds = int((frame["stop"][0] - frame["start"][0]).total_seconds() * 0.88)
     bars = frame.select(
@@ -112,11 +125,11 @@ def volume(frame: pl.DataFrame, *, absent: pl.DataFrame, colours: Palette) -> Sp
         net=pl.col("n_neg") - pl.col("n_pos"),
     )
     tooltip = [
-        _moment("start", "From (UTC)"),
-        _number("n_neg", "Negative"),
-        _number("n_pos", "Positive"),
-        _number("n_neu", "Neutral"),
-        _number("n_not_scored", "Not scored"),
+        moment_field("start", "From (UTC)"),
+        number_field("n_neg", up),
+        number_field("n_pos", down),
+        number_field("n_neu", between),
+        number_field("n_not_scored", "Not scored"),
         {"field": "note", "type": "nominal", "title": "Collection"},
     ]
     axis = {"tickCount": 5, "labelExpr": UNSIGNED, "tickMinStep": 1}
@@ -124,7 +137,7 @@ def volume(frame: pl.DataFrame, *, absent: pl.DataFrame, colours: Palette) -> Sp
     def bar(column: str, colour: str) -> Spec:
         return {
             "data": {"name": "buckets"},
-            "transform": [_utc("start")],
+            "transform": [utc_field("start")],
             "mark": {"type": "rect", "color": colour},
             "encoding": {
                 "x": base.x("start"),
@@ -153,21 +166,21 @@ def volume(frame: pl.DataFrame, *, absent: pl.DataFrame, colours: Palette) -> Sp
             },
         }
     ]
-    gaps = _labelled(absent, _domain(frame), "no {} data")
+    gaps = labelled_stretches(absent, domain_of(frame), "no {} data")
     layers = [
-        _edge_layer(base, _domain(frame), axis),
-        *_gap_layers(base, gaps, named=False),
+        edge_layer(base, domain_of(frame), axis),
+        *gap_layers(base, gaps, named=False),
         negative,
         bar("down", colours.positive),
         _zero(colours),
         net(colours.page, 4.5),
         net(colours.ink, 2),
         # Above the bars, which can reach any corner.
-        _corner("\u25b2 Negative posts", colours.negative, right=115),
-        _corner("\u25bc Positive posts", colours.positive),
+        _corner(f"\u25b2 {up} posts", colours.negative, right=115),
+        _corner(f"\u25bc {down} posts", colours.positive),
     ]
-    edges = _edges(_domain(frame), (0.0, 0.0))
-    return _spec(layers, {"edges": edges, "buckets": bars, "gaps": gaps}, colours, height=226)
+    edges = edges_of(domain_of(frame), (0.0, 0.0))
+    return spec_of(layers, {"edges": edges, "buckets": bars, "gaps": gaps}, colours, height=226)
 
 
 def platform(
@@ -181,21 +194,21 @@ def platform(
     measure: str = BALANCE,
 ) -> Spec:
     """One platform's tone balance or negative share, small, on the `shared_scale` of all."""
-    domain = _domain(frame)
-    base = _Base(colours)
+    domain = domain_of(frame)
+    base = Base(colours)
     datasets = {
-        "edges": _edges(domain, scale),
+        "edges": edges_of(domain, scale),
         "buckets": frame.select(DRAWN),
-        "gaps": _labelled(absent, domain, "no {} data"),
-        "late": _labelled(late, domain, "{}: collected afterwards"),
+        "gaps": labelled_stretches(absent, domain, "no {} data"),
+        "late": labelled_stretches(late, domain, "{}: collected afterwards"),
     }
     layers = [
-        _edge_layer(base, domain, AXES[measure]),
-        *_gap_layers(base, datasets["gaps"], named=False),
+        edge_layer(base, domain, AXES[measure]),
+        *gap_layers(base, datasets["gaps"], named=False),
         *_series_layers(base, frame, colours.platform(source), f"point_{source}", measure),
         *_late_layers(base, datasets["late"], named=False),
     ]
-    return _spec(layers, datasets, colours, height=92)
+    return spec_of(layers, datasets, colours, height=92)
 
 
 def shared_scale(frames: Sequence[pl.DataFrame], measure: str = BALANCE) -> tuple[float, float]:
@@ -207,7 +220,7 @@ def shared_scale(frames: Sequence[pl.DataFrame], measure: str = BALANCE) -> tupl
     return bottom, max(40.0, -10 * (-high // 10))
 
 
-class _Base:
+class Base:
     """The encodings that the layers of one chart share."""
 
     def __init__(self, colours: Palette) -> None:
@@ -224,14 +237,14 @@ class _Base:
         return {"field": field, "type": "quantitative", "title": None, "scale": scale, **more}
 
 
-def _edges(domain: tuple[datetime, datetime], scale: tuple[float, float]) -> pl.DataFrame:
+def edges_of(domain: tuple[datetime, datetime], scale: tuple[float, float]) -> pl.DataFrame:
     return pl.DataFrame(
         {"at": domain, "value": scale},
         schema={"at": pl.Datetime("us", "UTC"), "value": pl.Float64},
     )
 
 
-def _edge_layer(base: _Base, domain: tuple[datetime, datetime], y_axis: Spec) -> Spec:
+def edge_layer(base: Base, domain: tuple[datetime, datetime], y_axis: Spec) -> Spec:
     """Two unseen points that span the axes. A `domain` said outright is a conflict to Vega as soon
     as a chart has layers, and fills the console."""
     axis = {
@@ -252,7 +265,7 @@ def _edge_layer(base: _Base, domain: tuple[datetime, datetime], y_axis: Spec) ->
 
 
 def _series_layers(
-    base: _Base, frame: pl.DataFrame, colour: str, point: str, measure: str
+    base: Base, frame: pl.DataFrame, colour: str, point: str, measure: str
 ) -> list[Spec]:
     """The balance of the buckets, then what the pointer finds; `point` names its selection.
 
@@ -277,7 +290,7 @@ def _series_layers(
     return layers + _hover_layers(base, frame, colour, point, measure)
 
 
-def _path(base: _Base, mark: str, field: str, to: str | None = None, **style: Any) -> Spec:
+def _path(base: Base, mark: str, field: str, to: str | None = None, **style: Any) -> Spec:
     """A line or an area through the buckets, one for each run, broken at nulls."""
     encoding = {
         "x": base.x("middle"),
@@ -293,7 +306,7 @@ def _path(base: _Base, mark: str, field: str, to: str | None = None, **style: An
     }
 
 
-def _alone_layers(base: _Base, colour: str) -> list[Spec]:
+def _alone_layers(base: Base, colour: str) -> list[Spec]:
     """A bucket between two empty ones is no line: its point and its band."""
     here: Spec = {
         "data": {"name": "buckets"},
@@ -310,7 +323,7 @@ def _alone_layers(base: _Base, colour: str) -> list[Spec]:
 
 
 def _hover_layers(
-    base: _Base, frame: pl.DataFrame, colour: str, point: str, measure: str
+    base: Base, frame: pl.DataFrame, colour: str, point: str, measure: str
 ) -> list[Spec]:
     title, form = TOOLTIPS[measure]
     buckets: Spec = {"data": {"name": "buckets"}}
@@ -327,17 +340,17 @@ def _hover_layers(
         "fields": ["start"],
     }
     rule = buckets | {
-        "transform": [_utc("start"), {"calculate": noise, "as": "noise"}],
+        "transform": [utc_field("start"), {"calculate": noise, "as": "noise"}],
         "params": [{"name": point, "select": nearest}],
         "mark": {"type": "rule", "color": base.colours.muted},
         "encoding": {
             "x": base.x("middle"),
             "opacity": {"condition": hovered | {"value": 0.8}, "value": 0},
             "tooltip": [
-                _moment("start", "From (UTC)"),
-                {**_number("shown", title), "format": form},
+                moment_field("start", "From (UTC)"),
+                {**number_field("shown", title), "format": form},
                 {"field": "noise", "type": "nominal", "title": "Sampling noise only"},
-                _number("n", "Posts scored"),
+                number_field("n", (STANCE_SIDES if measure == INDEX else TONE_SIDES)[-1]),
                 {"field": "note", "type": "nominal", "title": "Collection"},
             ],
         },
@@ -361,7 +374,7 @@ def _hover_layers(
     return [rule, shown] if frame["shown"].count() else [rule]
 
 
-def _standardised_layers(base: _Base) -> list[Spec]:
+def _standardised_layers(base: Base) -> list[Spec]:
     colour = base.colours.standardised
     return [
         {
@@ -377,30 +390,30 @@ def _standardised_layers(base: _Base) -> list[Spec]:
     ]
 
 
-def _gap_layers(base: _Base, gaps: pl.DataFrame, *, named: bool) -> list[Spec]:
+def gap_layers(base: Base, gaps: pl.DataFrame, *, named: bool) -> list[Spec]:
     if gaps.is_empty():  # an empty dataset has no extent, and Vega warns of it
         return []
     tooltip = [
         {"field": "label", "type": "nominal", "title": "Gap"},
-        _moment("start", "From (UTC)"),
-        _moment("end", "To (UTC)"),
+        moment_field("start", "From (UTC)"),
+        moment_field("end", "To (UTC)"),
         {"field": "reason", "type": "nominal", "title": "Why"},
     ]
     shade: Spec = {
         "data": {"name": "gaps"},
-        "transform": [_utc("start"), _utc("end")],
+        "transform": [utc_field("start"), utc_field("end")],
         "mark": {"type": "rect", "color": base.colours.gap},
         "encoding": {"x": base.x("start"), "x2": {"field": "end"}, "tooltip": tooltip},
     }
     return [shade, *(_labels(base, "gaps", gaps, "label", 10) if named else [])]
 
 
-def _late_layers(base: _Base, late: pl.DataFrame, *, named: bool) -> list[Spec]:
+def _late_layers(base: Base, late: pl.DataFrame, *, named: bool) -> list[Spec]:
     if late.is_empty():
         return []
     bar: Spec = {
         "data": {"name": "late"},
-        "transform": [_utc("start"), _utc("end")],
+        "transform": [utc_field("start"), utc_field("end")],
         "mark": {"type": "rect", "color": base.colours.late},
         "encoding": {
             "x": base.x("start"),
@@ -409,8 +422,8 @@ def _late_layers(base: _Base, late: pl.DataFrame, *, named: bool) -> list[Spec]:
             "y2": {"value": {"expr": "height"}},
             "tooltip": [
                 {"field": "label", "type": "nominal", "title": "Survivors only"},
-                _moment("start", "From (UTC)"),
-                _moment("end", "To (UTC)"),
+                moment_field("start", "From (UTC)"),
+                moment_field("end", "To (UTC)"),
             ],
         },
     }
@@ -418,7 +431,7 @@ def _late_layers(base: _Base, late: pl.DataFrame, *, named: bool) -> list[Spec]:
 
 
 def _labels(
-    base: _Base, dataset: str, frame: pl.DataFrame, field: str | None, above: int
+    base: Base, dataset: str, frame: pl.DataFrame, field: str | None, above: int
 ) -> list[Spec]:
     """Names beside stretches: to the right of their start, or to the left of it near the edge."""
     return [
@@ -446,7 +459,7 @@ def _labels(
     ]
 
 
-def _event_rules(base: _Base, events: pl.DataFrame) -> list[Spec]:
+def _event_rules(base: Base, events: pl.DataFrame) -> list[Spec]:
     """A dashed line at an event whose day is known; a bar over the month of one whose day is not:
     a line would claim a day that nobody has stated."""
     tooltip = _event_tooltip()
@@ -474,7 +487,7 @@ def _event_rules(base: _Base, events: pl.DataFrame) -> list[Spec]:
     ]
 
 
-def _event_numbers(base: _Base) -> list[Spec]:
+def _event_numbers(base: Base) -> list[Spec]:
     place: Spec = {"x": base.x("at"), "y": {"field": "y", "type": "quantitative", "scale": None}}
     disc = {"type": "point", "filled": True, "size": 300, "color": base.colours.ink, "opacity": 1}
     number = {"type": "text", "fontSize": 11, "fontWeight": "bold", "color": base.colours.page}
@@ -542,7 +555,7 @@ def _numbered(events: Sequence[Event], domain: tuple[datetime, datetime]) -> pl.
     return pl.DataFrame(rows, schema=schema)
 
 
-def _labelled(
+def labelled_stretches(
     stretches: pl.DataFrame, domain: tuple[datetime, datetime], words: str
 ) -> pl.DataFrame:
     """The stretches with their label, and for the few that are named the side it stands on.
@@ -575,7 +588,7 @@ def _labelled(
     )
 
 
-def _spec(
+def spec_of(
     layers: list[Spec],
     datasets: dict[str, pl.DataFrame],
     colours: Palette,
@@ -625,19 +638,19 @@ def _corner(text: str, colour: str, *, right: int = 0, y: int = -12) -> Spec:
     }
 
 
-def _utc(field: str) -> Spec:
+def utc_field(field: str) -> Spec:
     # A tooltip's own time format is the reader's time zone; this one is UTC, as the title says.
     return {
         "calculate": f"utcFormat(datum.{field}, '%a %d %b %Y %H:%M')",
-        "as": f"{field}_utc",
+        "as": f"{field}utc",
     }
 
 
-def _moment(field: str, title: str) -> Spec:
-    return {"field": f"{field}_utc", "type": "nominal", "title": title}
+def moment_field(field: str, title: str) -> Spec:
+    return {"field": f"{field}utc", "type": "nominal", "title": title}
 
 
-def _number(field: str, title: str) -> Spec:
+def number_field(field: str, title: str) -> Spec:
     return {"field": field, "type": "quantitative", "title": title, "format": ","}
 
 
@@ -650,7 +663,7 @@ def _time_format(domain: tuple[datetime, datetime]) -> str:
     return "%d %b %Y" if domain[0].year != domain[1].year else "%d %b"
 
 
-def _domain(frame: pl.DataFrame) -> tuple[datetime, datetime]:
+def domain_of(frame: pl.DataFrame) -> tuple[datetime, datetime]:
     return frame["start"][0], frame["stop"][-1]
 
 

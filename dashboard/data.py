@@ -16,13 +16,13 @@ from typing import Any, NamedTuple
 import polars as pl
 import streamlit as st
 
-from analysis import coverage, recall, series
+from analysis import backlash, calibration, coverage, recall, series, sides
 from analysis.table import POOLED, STANDARDISED, series_table
 from analysis.tone import SCORER
 from cases import case as case_files
 from cases.case import Case
 from dashboard import buckets
-from dashboard.words import BALANCE
+from dashboard.words import BALANCE, INDEX
 from store.location import store_location
 from store.tables import Store
 
@@ -69,6 +69,11 @@ class View(NamedTuple):
     choice: Choice
     width: str
     measure: str = BALANCE
+
+    @property
+    def scorer(self) -> str:
+        """Whose cells its measure is of."""
+        return sides.SCORER if self.measure == INDEX else SCORER
 
     @property
     def window(self) -> tuple[datetime, datetime]:
@@ -154,8 +159,9 @@ def cells(
     width: str = "day",
     since: datetime | None = None,
     until: datetime | None = None,
+    scorer: str = SCORER,
 ) -> pl.DataFrame:
-    """The cells of a case under its query: `series.COLUMNS`, of one width.
+    """The cells of a case under its query: `series.COLUMNS`, of one width and scorer.
 
     `since` (inclusive) and `until` (exclusive) are of the bucket's start. Hours are three quarters
     of all cells, and most of what is drawn of them is a few weeks: files of other months stay shut.
@@ -166,7 +172,7 @@ def cells(
         kept = here.scan("cells").filter(
             pl.col("case") == about.case,
             pl.col("query_hash") == about.query_hash,
-            pl.col("scorer") == SCORER,
+            pl.col("scorer") == scorer,
             pl.col("width") == width,
         )
         if since is not None:
@@ -206,8 +212,12 @@ def _headline(about: Subject) -> pl.DataFrame:
 
 @st.cache_resource(max_entries=16, show_spinner=False)
 def usual_width(about: Subject) -> str:
-    """The bucket to begin with: days, or weeks where most days with posts have too few to draw."""
-    days = series.series(cells(about), width="day").filter(pl.col("n") > 0)
+    """The bucket to begin with: days, or weeks where most days with posts have too few to draw of
+    what is drawn without being asked, stance if there is any."""
+    stance = cells(about, scorer=sides.SCORER)
+    days = series.series(stance, width="day", langs=figured(about)).filter(pl.col("n") > 0)
+    if days.is_empty():
+        days = series.series(cells(about), width="day").filter(pl.col("n") > 0)
     return "day" if 2 * days["enough"].sum() >= days.height else "week"
 
 
@@ -220,13 +230,43 @@ def plotted(view: View, source: str) -> pl.DataFrame:
     )
 
 
+@st.cache_resource(max_entries=16, show_spinner=False)
+def labelled(about: Subject) -> pl.DataFrame:
+    """What people have labelled, of every case: case, post, at, lang."""
+    return store().labelled(SCORER)
+
+
+def figured(about: Subject) -> tuple[str, ...]:
+    """The languages of whose stance there are figures."""
+    return calibration.languages(labelled(about))
+
+
+def held_cells(view: View) -> pl.DataFrame:
+    """The cells that a table of the view is made of; their days are of all time, as the fixed
+    weights are."""
+    days = cells(view.about, scorer=view.scorer)
+    if view.width == "day":
+        return days
+    since, until = view.window
+    return pl.concat([days, cells(view.about, view.width, since, until, view.scorer)])
+
+
 @st.cache_resource(max_entries=64, show_spinner=False)
 def table(view: View) -> pl.DataFrame:
-    """`analysis.table.series_table` of the buckets that the chosen days touch."""
+    """`analysis.table.series_table` of the buckets that the chosen days touch; for the measure
+    INDEX that of stance, `analysis.backlash.table`."""
     since, until = view.window
-    held = cells(view.about)  # all days: the fixed weights are of all time
-    if view.width != "day":
-        held = pl.concat([held, cells(view.about, view.width, since, until)])
+    held = held_cells(view)
+    if view.measure == INDEX:
+        return backlash.table(
+            held,
+            spans(view.about),
+            width=view.width,
+            langs=figured(view.about),
+            sources=view.choice.sources,
+            since=since,
+            until=until,
+        )
     return series_table(
         held,
         spans(view.about),
@@ -289,9 +329,10 @@ def looked(about: Subject, choice: Choice) -> set[str]:
 
 
 @st.cache_resource(max_entries=64, show_spinner=False)
-def peak(about: Subject, choice: Choice) -> dict[str, Any] | None:
-    """The day with the highest balance among days read in full or wholly within a file, or None."""
-    days = table(View(about, choice, "day"))
+def peak(about: Subject, choice: Choice, measure: str = BALANCE) -> dict[str, Any] | None:
+    """The day with the highest balance (for INDEX: index) among days read in full or wholly within
+    a file, or None."""
+    days = table(View(about, choice, "day", measure))
     if days.is_empty():
         return None
     whole = pl.col("collected").is_in(["all", "file"])
@@ -299,9 +340,12 @@ def peak(about: Subject, choice: Choice) -> dict[str, Any] | None:
 
 
 @st.cache_resource(max_entries=64, show_spinner=False)
-def by_platform(about: Subject, choice: Choice) -> dict[str, dict[str, Any]]:
-    """n, balance (points) and neg_share (0..1) of each platform over the window."""
-    days = table(View(about, choice, "day"))
+def by_platform(
+    about: Subject, choice: Choice, measure: str = BALANCE
+) -> dict[str, dict[str, Any]]:
+    """n, balance (points) and neg_share (0..1) of each platform over the window; for INDEX of
+    stance."""
+    days = table(View(about, choice, "day", measure))
     if days.is_empty():
         return {}
 

@@ -14,6 +14,7 @@ from functools import partial
 import polars as pl
 import streamlit as st
 
+from analysis import sides
 from analysis.tone import SCORER
 from dashboard import data
 from dashboard.data import HEADLINE, Subject
@@ -30,6 +31,7 @@ RANKED = pl.Schema(
         "day": pl.Date(),
         "at": TIME,
         "compound": pl.Float64(),
+        "stance": pl.String(),
         "engagement": pl.Int64(),
     }
 )
@@ -53,7 +55,7 @@ def most_engaged(
     tone_of: str | None = None,
 ) -> pl.DataFrame:
     """The posts of one platform with the highest engagement: at, text, tone (-1..1, null without a
-    score), engagement, community, link.
+    score), stance (null without one), engagement, community, link.
 
     `since` is inclusive, `until` exclusive (UTC). Engagement as last checked, else as first seen:
     Reddit's score, Bluesky's likes and reposts. Never a hidden or deleted post. `link` is null
@@ -75,7 +77,7 @@ def _most_engaged(
 def _ranked(
     about: Subject, source: str, since: datetime, until: datetime, tone_of: str | None
 ) -> pl.DataFrame:
-    """post, day, at, compound, engagement of the first rows: no text is read for the rest.
+    """post, day, at, compound, stance, engagement of the first rows: no text is read for the rest.
 
     A stretch of time after the other, with the first rows so far in hand: of a later stretch only
     posts that could be among them are joined to anything.
@@ -133,11 +135,15 @@ def _rated(store: Store, about: Subject, source: str, able: pl.DataFrame) -> pl.
         pl.col("via").is_in(HEADLINE),
     )
     scores = store.scan("scores").filter(days, pl.col("scorer") == SCORER, pl.col("case") == "")
+    stances = store.scan("scores").filter(
+        days, pl.col("scorer") == sides.SCORER, pl.col("case") == about.case
+    )
     checked = store.scan("checks").filter(days).select("post", "day", *counted)
     return (
         able.lazy()
         .join(matched.select("post", "day"), on=["post", "day"])
         .join(scores.select("post", "day", "compound"), on=["post", "day"], how="left")
+        .join(stances.select("post", "day", "stance"), on=["post", "day"], how="left")
         .join(checked, on=["post", "day"], how="left", suffix="_checked")
         .with_columns(
             engagement=pl.sum_horizontal(
@@ -180,7 +186,7 @@ def _texts(about: Subject, ranked: pl.DataFrame) -> pl.DataFrame:
     shown = (
         ranked.join(found, on="post", maintain_order="left")
         .join(addresses, on="root", how="left", maintain_order="left")
-        .select("at", "text", "compound", "engagement", "community", link=link)
+        .select("at", "text", "compound", "stance", "engagement", "community", link=link)
     )
     return shown.with_columns(
         link=pl.Series("link", [ours(address) for address in shown["link"]], dtype=pl.String)

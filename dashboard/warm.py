@@ -12,10 +12,11 @@ from streamlit.dataframe_util import convert_anything_to_arrow_bytes
 
 from analysis.table import POOLED
 from cases.case import CaseError
-from dashboard import charts, data, posts
+from dashboard import charts, data, posts, stance
 from dashboard.data import Choice, View
 from dashboard.pages import overview  # noqa: F401
 from dashboard.palette import LIGHT
+from dashboard.words import BALANCE, INDEX
 from store.tables import StoreError
 
 
@@ -43,7 +44,12 @@ def _first_page() -> None:
     data.by_platform(about, choice)
     data.waiting(about)
     data.covered(about, choice)
-    view = View(about, choice, data.usual_width(about))
+    measure = BALANCE
+    if stance.known(about):
+        stance.figures(about, choice)
+        stance.waiting(about)
+        measure = INDEX
+    view = View(about, choice, data.usual_width(about), measure)
     for source in choice.sources:
         data.plotted(view, source)
     spec = charts.over_time(
@@ -52,6 +58,7 @@ def _first_page() -> None:
         late=data.afterwards(view),
         events=(),
         colours=LIGHT,
+        measure=measure,
     )
     convert_anything_to_arrow_bytes(spec["datasets"]["buckets"])
     for source in choice.sources:

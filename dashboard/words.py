@@ -22,7 +22,8 @@ from store.export import DUTY
 
 NAMES = {"bluesky": "Bluesky", "reddit": "Reddit"}
 WIDTH_NAMES = {"hour": "Hour", "6h": "6 hours", "day": "Day", "week": "Week"}
-BALANCE, NEGATIVE = "balance", "negative"  # what the charts of tone can show
+# What the charts can show: of tone the first two, of stance the third.
+BALANCE, NEGATIVE, INDEX = "balance", "negative", "index"
 MEASURES = {BALANCE: "Tone balance", NEGATIVE: "Negative share"}
 DEMO = "Demo: invented posts"
 MOST_GAPS = 6
@@ -275,6 +276,12 @@ def chart_caption(
         sentences.append(
             f"Thin line: platform-standardised, each platform at a fixed weight ({fixed})."
         )
+    return " ".join([*sentences, *chart_notes(frame, width)])
+
+
+def chart_notes(frame: pl.DataFrame, width: str) -> list[str]:
+    """What a chart over time leaves out, or draws otherwise, and why."""
+    sentences = []
     few = frame.filter(pl.col("n") > 0, ~pl.col("enough"), ~pl.col("missing")).height
     if few:
         sentences.append(f"{buckets(few, width)} with fewer than {MIN_N:,} posts not drawn.")
@@ -291,7 +298,7 @@ def chart_caption(
             "Bar along the axis: collected afterwards, so posts deleted before then are missing; "
             "not joined to what was collected live."
         )
-    return " ".join(sentences)
+    return sentences
 
 
 def buckets(count: int, width: str) -> str:

@@ -18,7 +18,7 @@ from deltalake.exceptions import CommitFailedError
 from store.faults import StoreBusy, fault
 from store.merge import TRIES, WRITER, Tables, arrow, days, holds, monday, pause, shaped
 from store.portions import Stretch, stretches
-from store.schema import CELL_KEY, CELLS, SCORED
+from store.schema import CELL_KEY, CELLS, SCORED, TEXT_OF_INPUT
 
 INPUTS = ("posts", "matches", "scores")
 READ_AT_ONCE = 100_000  # of posts with matches and scores as they are read: some 300 bytes each
@@ -78,7 +78,7 @@ def scored(
         first.join(matches.drop("root_known"), on=["post", "day"])
         .join(scores.rename({"case": "_for"}), on=["post", "day"])
         .filter((pl.col("_for") == "") | (pl.col("_for") == pl.col("case")))
-        .filter((pl.col("state") == "gone") | (pl.col("input_hash") == pl.col("text_hash")))
+        .filter((pl.col("state") == "gone") | (pl.col("text_hash") == TEXT_OF_INPUT))
         .select(SCORED.names())
     )
 
@@ -102,7 +102,7 @@ def waiting(tables: Tables, case: str, query_hash: str, scorer: str) -> int:
             live.select("post", "day", "text_hash")
             .join(matched.select("post", "day"), on=["post", "day"], how="semi")
             .join(
-                scores.select("post", "day", text_hash="input_hash"),
+                scores.select("post", "day", text_hash=TEXT_OF_INPUT),
                 on=["post", "day", "text_hash"],
                 how="anti",
             )

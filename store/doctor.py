@@ -33,7 +33,7 @@ from store.mend import (
 from store.merge import Tables, monday
 from store.opening import admit, check_place, salt_of
 from store.replay import OnRecord, erase
-from store.schema import CELL_KEY, CELLS, SCHEMA_VERSION, TABLES
+from store.schema import CELL_KEY, CELL_STANCE, CELLS, SCHEMA_VERSION, TABLES
 
 MakeCells = Callable[[pl.DataFrame], pl.DataFrame]
 Progress = Callable[[str, int, int], None]
@@ -212,6 +212,10 @@ class Doctor:
         )
         if fresh.height != kept.height:
             return False
+        # Cells of an older version have no counts of stance, and hold none.
+        fresh, kept = (
+            frame.with_columns(pl.col(CELL_STANCE).fill_null(0)) for frame in (fresh, kept)
+        )
         same = [
             # Sums of fractions depend on the order in which they were added.
             ((fresh[name] - kept[name]).abs() <= 1e-6 * (1 + kept[name].abs()))

@@ -21,6 +21,7 @@ ROWS_AT_ONCE = 200_000
 BY_DAY = ("posts", "matches", "scores", "checks", "sightings")
 HANGING = ("matches", "scores", "checks", "sightings")
 STATES = ("live", "hidden", "gone")
+STANCES = ("against", "for", "neutral", "off")
 STATUSES = ("scored", "language", "too_long", "marker")
 WORDS = ("uri", "text", "text_hash", "community")
 
@@ -225,6 +226,9 @@ def hanging_faults(
             ~(
                 pl.col("status").is_in(STATUSES)
                 & pl.col("compound").is_between(-1, 1).fill_null(value=True)
+                & pl.col("p_against").is_between(0, 1).fill_null(value=True)
+                & pl.col("p_on_topic").is_between(0, 1).fill_null(value=True)
+                & pl.col("stance").is_in(STANCES).fill_null(value=True)
             ).fill_null(value=False)
         ).to_series()
     return faults

@@ -20,6 +20,7 @@ import polars as pl
 from store.formats import Draft, content, csv_bytes, escape_formulas, sheet
 from store.portions import Stretch
 from store.recording import Recording
+from store.schema import TEXT_OF_INPUT
 from store.tables import Store, StoreBusy, StoreError
 
 __all__ = ["DEMO_NOTE", "DUTY", "Written", "content", "csv_bytes", "escape_formulas"]
@@ -34,6 +35,7 @@ SHARE_NOTE = "For passing on: no text, link or author; row numbers and hours in 
 POSTS_AT_ONCE = 50_000  # of posts with their texts
 ROOTS_AT_ONCE = 400_000  # of posts of which only keys and addresses are read
 
+STANCE_COLUMNS = ("stance", "p_against", "p_on_topic", "reasons", "exit")
 POST_COLUMNS = (
     "at",
     "source",
@@ -51,6 +53,7 @@ POST_COLUMNS = (
     "neu",
     "pos",
     "compound_raw",
+    *STANCE_COLUMNS,
     "likes",
     "reposts",
     "replies",
@@ -59,6 +62,7 @@ POST_COLUMNS = (
 SHARE_COLUMNS = (
     *("row", "hour", "source", "kind", "via", "lang", "status"),
     *("tone", "compound", "compound_raw"),
+    *STANCE_COLUMNS,
 )
 
 
@@ -120,6 +124,7 @@ def posts_portions(
     query_hash: str,
     scorer: str,
     raw: str | None = None,
+    stance: str | None = None,
     since: datetime | None = None,
     until: datetime | None = None,
     sources: Sequence[str] | None = None,
@@ -130,10 +135,11 @@ def posts_portions(
     """The live posts of a case, oldest first: frames of POST_COLUMNS, or SHARE_COLUMNS with
     `share`; at least one, which may be empty.
 
-    `since` is inclusive, `until` exclusive, both UTC. `raw` is the scorer of compound_raw (null
-    without one), `scorer` that of all other numbers. A post that has no score for its present
-    text (new, or edited since) has the status `waiting` and no numbers. Hidden and
-    deleted posts are never in it. `keep` is given the keys of the posts of each frame before it.
+    `since` is inclusive, `until` exclusive, both UTC. `raw` is the scorer of compound_raw and
+    `stance` that of STANCE_COLUMNS (null without one), `scorer` that of all other numbers. A post
+    that has no score for its present text (new, or edited since) has the status `waiting` and no
+    numbers. Hidden and deleted posts are never in it. `keep` is given the keys of the posts of each
+    frame before it.
 
     A Reddit comment's link needs the address of its submission, at whatever distance in time: the
     submissions that the comments hang on are looked up once, before the first frame, and held
@@ -144,7 +150,7 @@ def posts_portions(
     roots = _no_roots() if bare else _roots(store, since, until)
     written = 0
     for part in parts or [Stretch(_now(), _now())]:
-        read = partial(_posts, store, part, case, query_hash, scorer, raw, sources, langs)
+        read = partial(_posts, store, part, case, query_hash, scorer, raw, stance, sources, langs)
         rows = store.read(read)
         if keep is not None and rows.height:
             keep(rows["post"])
@@ -168,6 +174,7 @@ def _posts(
     query_hash: str,
     scorer: str,
     raw: str | None,
+    stance: str | None,
     sources: Sequence[str] | None,
     langs: Sequence[str] | None,
 ) -> pl.LazyFrame:
@@ -182,15 +189,19 @@ def _posts(
         posts = posts.filter(pl.col("source").is_in(list(sources)))
     every = store.scan("scores").filter(part.days(), pl.col("case").is_in(["", case]))
     scores = every.filter(pl.col("scorer") == scorer).select(
-        *("post", "day", "lang", "status", "compound", "neg", "neu", "pos"), text_hash="input_hash"
+        *("post", "day", "lang", "status", "compound", "neg", "neu", "pos"), text_hash=TEXT_OF_INPUT
     )
     raws = every.filter(pl.col("scorer") == (raw or "")).select(
-        "post", "day", compound_raw="compound", text_hash="input_hash"
+        "post", "day", compound_raw="compound", text_hash=TEXT_OF_INPUT
+    )
+    stances = every.filter(pl.col("scorer") == (stance or "")).select(
+        "post", "day", *STANCE_COLUMNS, text_hash=TEXT_OF_INPUT
     )
     frame = (
         posts.join(matches, on=["post", "day"])
         .join(scores, on=["post", "day", "text_hash"], how="left")
         .join(raws, on=["post", "day", "text_hash"], how="left")
+        .join(stances, on=["post", "day", "text_hash"], how="left")
         .with_columns(pl.col("status").fill_null("waiting"), tone=tone())
     )
     if langs is not None:
@@ -233,7 +244,7 @@ def _shared(rows: pl.DataFrame, before: int) -> pl.DataFrame:
     return (
         rows.with_columns(hour=pl.col("at").dt.truncate("1h"))
         # Within an hour the order must not tell which post was which.
-        .sort("hour", "source", "kind", "via", "lang", "status", "compound")
+        .sort("hour", "source", "kind", "via", "lang", "status", "compound", "p_against")
         .with_row_index("row", offset=before + 1)
         .select(SHARE_COLUMNS)
     )

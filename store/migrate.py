@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import polars as pl
 from deltalake import DeltaTable, Field, write_deltalake
@@ -19,7 +19,7 @@ from deltalake.schema import PrimitiveType
 from store.faults import StoreBusy
 from store.keys import StoreError
 from store.merge import ROWS_A_MERGE, WRITER, Tables, arrow
-from store.schema import EXPORTED, EXPORTS, SCHEMA_VERSION
+from store.schema import CELL_STANCE, EXPORTED, EXPORTS, SCHEMA_VERSION
 
 LOG = logging.getLogger(__name__)  # without a set-up of its own, warnings go to standard error
 LAST = "blocked"
@@ -134,15 +134,21 @@ def _second(tables: Tables) -> None:
 
 def _time_of_same(tables: Tables) -> None:
     """The checks say when a copy was last collected that told nothing new."""
-    if "checks" not in tables.existing():
+    _add(tables, "checks", [Field("same_at", PrimitiveType("timestamp"))])
+
+
+def _add(tables: Tables, name: str, columns: Sequence[Field]) -> None:
+    """Give a table those of these columns that it has not; they are empty in its old rows."""
+    if name not in tables.existing():
         return
-    column = Field("same_at", PrimitiveType("timestamp"))
 
     def add(table: DeltaTable) -> None:
-        if column.name not in _names(table):
-            table.alter.add_columns([column])
+        there = _names(table)
+        new = [column for column in columns if column.name not in there]
+        if new:
+            table.alter.add_columns(new)
 
-    tables.commit("checks", add)
+    tables.commit(name, add)
 
 
 def _third(tables: Tables) -> None:
@@ -152,4 +158,9 @@ def _third(tables: Tables) -> None:
         tables.create("sightings", tables.description(LAST))
 
 
-STEPS: dict[int, Callable[[Tables], None]] = {1: _second, 2: _third}
+def _fourth(tables: Tables) -> None:
+    """3 to 4: the cells have counts of stance. Cells of tone hold none, so none changes."""
+    _add(tables, "cells", [Field(name, PrimitiveType("long")) for name in CELL_STANCE])
+
+
+STEPS: dict[int, Callable[[Tables], None]] = {1: _second, 2: _third, 3: _fourth}

@@ -11,7 +11,7 @@ from datetime import datetime
 
 import polars as pl
 
-SCHEMA_VERSION = 3  # `store/migrate.py` brings older ones here
+SCHEMA_VERSION = 4  # `store/migrate.py` brings older ones here
 
 TIME = pl.Datetime("us", "UTC")
 WORDS = pl.List(pl.String)
@@ -124,7 +124,7 @@ SCORES = pl.Schema(
         "python": pl.String(),  # minor version the numbers follow: sum() differs from 3.12 on
         "status": pl.String(),  # scored | language | marker; too_long in older rows
         "lang": pl.String(),  # detected; und when nothing decides
-        "input_hash": pl.String(),  # text_hash of the text that was looked at
+        "input_hash": pl.String(),  # text_hash of what was looked at; what else was read, behind it
         "compound": pl.Float64(),
         "neg": pl.Float64(),
         "neu": pl.Float64(),
@@ -137,6 +137,11 @@ SCORES = pl.Schema(
         "scored_at": TIME,
     }
 )
+# An input_hash begins with the hash of the post's own text, whatever else the scorer has read.
+TEXT_OF_INPUT = pl.col("input_hash").str.head(32)
+# Tone has read the text, and the languages declared for it (of posts; in any order).
+_DECLARED = pl.col("langs").list.unique().list.sort().list.join(" ").fill_null("")
+TONE_INPUT = pl.concat_str("text_hash", _DECLARED, separator=" ").str.strip_chars_end(" ")
 
 # One cell: one case, query, scorer, source, via, language, width and start. Cluster sums per kind
 # (author, thread, both = author x thread) and measure y: over clusters c, nn = sum n_c^2,
@@ -155,6 +160,17 @@ CELL_COUNTS = (
     "n_too_long",  # of older rows: no text is too long any more
     "n_marker",
     "n_displaced",  # declared time off by more than 24 hours: left out of every other count
+)
+# Of stance only, 0 in cells of tone. In cells of stance n counts the posts on topic, n_neg those
+# against, n_pos those for and n_neu the neutral ones.
+CELL_STANCE = (
+    "n_looked",  # scored posts in all, on topic or off
+    "n_off",
+    "n_exit",  # on topic, and say that they left or are leaving
+    *(
+        f"r_{reason}"  # against, for this reason among others
+        for reason in ("consent", "theft", "sneaky", "privacy", "jobs", "quality", "trust")
+    ),
 )
 CELL_SUMS: dict[str, pl.DataType] = {
     "sum_compound": pl.Float64(),
@@ -182,6 +198,7 @@ CELLS = pl.Schema(
         "month": pl.Date(),  # first day of the month of `start`
         **dict.fromkeys(CELL_COUNTS, pl.Int64()),
         **CELL_SUMS,
+        **dict.fromkeys(CELL_STANCE, pl.Int64()),
     }
 )
 
@@ -284,6 +301,9 @@ SCORED = pl.Schema(
         "lang": pl.String(),
         "status": pl.String(),
         "compound": pl.Float64(),
+        "stance": pl.String(),
+        "reasons": WORDS,
+        "exit": pl.Boolean(),
     }
 )
 

@@ -14,7 +14,7 @@ from typing import Any
 import polars as pl
 
 from store import backup as backups
-from store import cells, lookup, maintain, posts, wordless
+from store import cells, context, labels, lookup, maintain, posts, wordless
 from store import forget as forgetting
 from store import sightings as noted
 from store import standing as standings
@@ -32,7 +32,7 @@ from store.opening import check_place, make_ready, salt_of
 from store.portions import Stretch, stretches
 from store.prepared import Prepared, Written, apply, log_runs, prepare
 from store.recording import Recording
-from store.schema import RAW_POST, RUNS, SCORES, TABLES, Batch
+from store.schema import RAW_POST, RUNS, SCORES, TABLES, TONE_INPUT, Batch
 from store.spool import Spool
 from store.standing import Standing
 from store.swap import clear_leftovers
@@ -260,12 +260,13 @@ class Store:
         self,
         batch: Batch,
         matches: pl.DataFrame,
-        score: Callable[[pl.DataFrame], pl.DataFrame],
+        score: Callable[[pl.DataFrame, pl.DataFrame], pl.DataFrame],
         voices: Voices,
     ) -> Written:
         """Store what a file brought as numbers only: `score` makes rows of SCORES of its posts
-        (post, day, source, author, text, langs, text_hash) before anything is written, and no text,
-        uri, community or author is stored, as if the posts had been deleted since (`wordless.py`).
+        (post, day, source, author, text, langs, text_hash) and of their matches before anything is
+        written, and no text, uri, community or author is stored, as if the posts had been deleted
+        since (`wordless.py`).
 
         Posts that are stored already stay as they are; matches as in `write`. `voices` is one for
         the whole import, so that whoever wrote several posts stays one voice.
@@ -394,12 +395,13 @@ class Store:
         python: str = "",
     ) -> Iterator[pl.DataFrame]:
         """Live posts that this scorer has not seen as they are now, at most 50,000 at a time:
-        post, day, source, author, text, langs, text_hash, lang.
+        post, day, source, author, text, langs, text_hash, input_hash, lang.
 
         Goes through the days once, so it ends whatever the caller does; `rescore` gives every live
-        post. An empty text is given too: the scorer decides what that is. `lang` is what one of
-        the scorers `told` has found for the same text on the same minor version of Python, and
-        null where none has.
+        post. An empty text is given too: the scorer decides what that is. `input_hash` stands for
+        text and declared languages, and goes into the scores. `lang` is what one of the scorers
+        `told` has found for the same input on the same minor version of Python, and null where
+        none has.
         """
         for days in lookup.portions(self._tables, "posts", ROWS_AT_ONCE):
             kept = holds(days)
@@ -409,14 +411,14 @@ class Store:
     def _todo(
         self, kept: pl.Expr, scorer: str, told: Collection[str], python: str, *, rescore: bool
     ) -> pl.LazyFrame:
-        same = ["post", "day", "text_hash"]
+        same = ["post", "day", "input_hash"]
         live = self.visible().filter(kept)
         scores = self.scan("scores").filter(kept, pl.col("case") == "")
-        todo = live.select(_WORK)
+        todo = live.select(*_WORK, input_hash=TONE_INPUT)
         if not rescore:
             seen = scores.filter(pl.col("scorer") == scorer)
-            wait = live.select(same).join(
-                seen.select("post", "day", text_hash="input_hash"), on=same, how="anti"
+            wait = live.select("post", "day", input_hash=TONE_INPUT).join(
+                seen.select(same), on=same, how="anti"
             )
             # Which posts, before their texts are read: mostly there are none.
             keys = self.read(lambda: wait.select("post"))
@@ -425,9 +427,43 @@ class Store:
             scores.filter(pl.col("scorer").is_in(list(told)), pl.col("python") == python)
             .sort("scored_at")
             .unique("post", keep="last")
-            .select("post", "day", "lang", text_hash="input_hash")
+            .select(*same, "lang")
         )
         return todo.join(known, on=same, how="left")
+
+    def work_in_context(
+        self,
+        *,
+        case: str,
+        query_hash: str,
+        scorer: str,
+        tone: str,
+        names: Sequence[str],
+        rescore: bool = False,
+    ) -> Iterator[pl.DataFrame]:
+        """Live posts of a case that this scorer has not seen as they are now, in what they answer
+        as it is now: post, day, author, text, langs, lang, title, parent, input_hash.
+
+        `lang` is what the scorer `tone` took it for, null where it has not looked yet; `title` the
+        first line of the thread's root, `parent` the text of what the post answers or else quotes;
+        null where it is not kept, or may not be shown. `input_hash` changes with any of the texts
+        and with `names`, so a parent that comes in later has its answers scored again. Goes through
+        the days once; `rescore` gives every live post of the case.
+        """
+        return context.work(
+            self._tables,
+            case=case,
+            query_hash=query_hash,
+            scorer=scorer,
+            tone=tone,
+            names=names,
+            rescore=rescore,
+        )
+
+    def labelled(self, tone: str) -> pl.DataFrame:
+        """Which posts people have labelled: case, post, at, lang (what the scorer `tone` took it
+        for)."""
+        return labels.labelled(self._tables, tone)
 
     def waiting(self, case: str, query_hash: str, scorer: str) -> int:
         """How many live posts of the case (own or taken) have no score for their present text."""

@@ -19,7 +19,7 @@ from store.merge import Tables
 from store.prepared import Prepared, Written
 from store.schema import POSTS, SCORES
 
-Score = Callable[[pl.DataFrame], pl.DataFrame]
+Score = Callable[[pl.DataFrame, pl.DataFrame], pl.DataFrame]  # of posts and matches
 ASKED = ("post", "day", "source", "author", "text", "langs", "text_hash")
 
 
@@ -55,7 +55,7 @@ def write(
     """
     fresh = batch.posts.join(_stored(tables, batch.posts), on="post", how="anti")
     dated = fresh.with_columns(day=pl.col("at").dt.date())
-    scores = score(dated.select(ASKED)).with_columns(
+    scores = score(dated.select(ASKED), batch.matches).with_columns(
         pl.lit(None, SCORES["input_hash"]).alias("input_hash")
     )
     bare = fresh.with_columns(

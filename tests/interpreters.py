@@ -19,6 +19,8 @@ from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
 from pathlib import Path
 
+from packaging.requirements import Requirement
+
 ROOT = Path(__file__).parents[1]
 PACKAGES = ROOT / ".artifacts" / "interpreters"
 OURS = f"{sys.version_info.major}.{sys.version_info.minor}"
@@ -60,15 +62,23 @@ def run(name: str, *words: str) -> subprocess.CompletedProcess[str]:
 
 def numpy_for(version: str) -> Path:
     """Where the numpy of the lock lies for a minor version."""
-    return PACKAGES / f"{version}-{_locked('numpy')[0].split()[0]}"
+    return PACKAGES / f"{version}-{locked('numpy', version)[0].split()[0]}"
 
 
-def _locked(package: str) -> list[str]:
-    """The lines of requirements.txt about a package: version and hashes."""
+def locked(package: str, version: str) -> list[str]:
+    """The lines of requirements.txt about a package on a minor version: which one, and its hashes.
+
+    Without the condition after the semicolon: pip asks it of the Python that runs pip, ignores the
+    line where it does not hold, and ends well.
+    """
     lines = (ROOT / "requirements.txt").read_text().splitlines(keepends=True)
     starts = [number for number, line in enumerate(lines) if not line.startswith(("#", " "))]
-    blocks = [lines[begin:end] for begin, end in pairwise([*starts, len(lines)])]
-    return next(block for block in blocks if block[0].split("==")[0] == package)
+    here = {"python_version": version, "python_full_version": f"{version}.0"}
+    for begin, end in pairwise([*starts, len(lines)]):
+        wanted = Requirement(lines[begin].rstrip(" \\\n"))
+        if wanted.name == package and (wanted.marker is None or wanted.marker.evaluate(here)):
+            return [f"{package}{wanted.specifier} \\\n", *lines[begin + 1 : end]]
+    raise LookupError(f"requirements.txt has no {package} for Python {version}.")
 
 
 def get(version: str) -> None:
@@ -79,12 +89,12 @@ def get(version: str) -> None:
     PACKAGES.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=PACKAGES) as folder:
         wanted = Path(folder, "requirements.txt")
-        wanted.write_text("".join(_locked("numpy")))
+        wanted.write_text("".join(locked("numpy", version)))
         pip = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
         what = ["--no-deps", "--only-binary=:all:", "--require-hashes", "--requirement", wanted]
         where = ["--python-version", version, "--target", Path(folder, "packages")]
         done = subprocess.run([*pip, *what, *where], capture_output=True, text=True, check=False)
-        if done.returncode == 0:
+        if done.returncode == 0 and Path(folder, "packages", "numpy").is_dir():
             Path(folder, "packages").rename(place)
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import polars as pl
 
-from analysis import series, tone
+from analysis import series, sides, tone
 from analysis.tone import SCORER
 from cases.case import Case, load
 from store.schema import RAW_POST, Batch, Reading
@@ -27,6 +27,15 @@ NEGATIVE, POSITIVE, NEUTRAL = (
 TEXTS = {  # of 40 posts a day
     "bluesky": [NEGATIVE] * 20 + [POSITIVE] * 10 + [NEUTRAL] * 10,  # +25 points
     "reddit": [NEGATIVE] * 10 + [POSITIVE] * 20 + [NEUTRAL] * 10,  # -25 points
+}
+FRENCH = (
+    "Je ne veux pas que ma musique serve à entraîner leur modèle, personne ne m'a rien demandé."
+)
+# The side each text takes, by a stand-in for the model: not the one its tone suggests.
+SIDES: dict[str, dict[str, Any]] = {
+    NEGATIVE: {"stance": "for"},
+    POSITIVE: {"stance": "against", "reasons": ["consent", "trust"], "exit": True},
+    FRENCH: {"stance": "against", "reasons": ["consent"], "exit": True},
 }
 HOSTILE = (
     '<img src="https://evil.example/a.png"> ![x](https://evil.example/b.png) '
@@ -147,6 +156,32 @@ def log(store: Store, case: Case) -> None:
 def score(store: Store) -> None:
     for work in store.work(SCORER):
         store.add_scores(tone.score(work, markers=set()))
+    store.rebuild(series.cells)
+
+
+def predict(posts: pl.DataFrame) -> pl.DataFrame:
+    """The stand-in for `analysis.stance.predict`: what SIDES says, and off topic for the rest."""
+    rows = []
+    for text in posts["text"]:
+        found = {"stance": "off", "reasons": [], "exit": False} | SIDES.get(text, {})
+        shares = {name: float(found["stance"] == name) for name in ("against", "for", "neutral")}
+        rows.append({f"p_{name}": share for name, share in shares.items()} | found)
+        rows[-1]["p_on_topic"] = sum(shares.values())
+    schema = {"stance": pl.String, "reasons": pl.List(pl.String), "exit": pl.Boolean}
+    return pl.DataFrame(rows, schema_overrides=schema)
+
+
+def score_stance(store: Store, case: Case) -> None:
+    """Stance of every post of the case that waits for one, by the stand-in."""
+    for work in store.work_in_context(
+        case=case.name,
+        query_hash=case.query_hash,
+        scorer=sides.SCORER,
+        tone=SCORER,
+        names=[case.platform],
+    ):
+        rows = sides.score(work, case=case.name, names=[], markers=set(), predict=predict)
+        store.add_scores(rows)
     store.rebuild(series.cells)
 
 

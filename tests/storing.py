@@ -79,7 +79,7 @@ def score_all(store: Store, at: datetime = SEEN) -> int:
     """Give every post that waits a score; returns how many there were."""
     done = 0
     for posts in store.work(SCORER):
-        rows = posts.select("post", "day", input_hash="text_hash").with_columns(
+        rows = posts.select("post", "day", "input_hash").with_columns(
             case=pl.lit(""),
             scorer=pl.lit(SCORER),
             python=pl.lit("3.11"),

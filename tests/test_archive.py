@@ -539,6 +539,20 @@ def test_an_unknown_shape_lists_its_columns_and_the_map_it_prints_works(
     assert bad(batches) == []
 
 
+def test_a_table_without_a_header_is_told_so_and_nobodys_words_are_shown(tmp_path: Path) -> None:
+    path = tmp_path / "x.csv"
+    path.write_text(
+        "zz1,These are the quux words of somebody,2025-05-09\nzz2,And more of them,2025-05-10\n"
+    )
+    for mapping in ({}, {"id": "id", "text": "text"}):
+        with pytest.raises(ShapeError) as caught:
+            collect(path, mapping=mapping)
+        assert "text of 36 characters" in str(caught.value)
+        assert "quux" not in str(caught.value)
+    with pytest.raises(ShapeError, match="Put a line with names before it"):
+        collect(path)
+
+
 def test_a_shape_without_ids_or_text_says_so_and_promises_nothing(tmp_path: Path) -> None:
     for row, reason in (
         ({"n": 1, "m": 2}, "no column looks like text"),

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from analysis.coverage import GAPS, STRETCH
 from cases.case import Event
-from dashboard import buckets, charts, words
+from dashboard import buckets, charts, stance_words, words
 from dashboard.palette import DARK, LIGHT, Palette, palette
 from dashboard.words import BALANCE, NEGATIVE
 
@@ -413,7 +413,8 @@ def test_freshness_never_claims_the_time_of_the_fresher_platform_for_both() -> N
 
 
 def test_the_measures_have_names() -> None:
-    assert words.MEASURES.keys() == buckets.MEASURES.keys() == {BALANCE, NEGATIVE}
+    assert words.MEASURES.keys() == {BALANCE, NEGATIVE}
+    assert stance_words.SHOWN.keys() == buckets.MEASURES.keys() == charts.AXES.keys()
 
 
 def test_an_address_in_a_stranger_s_text_is_no_link() -> None:

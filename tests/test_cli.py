@@ -13,6 +13,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator, Mapping
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -405,3 +406,28 @@ def test_a_post_that_quotes_a_later_match_is_kept_by_the_first_import(tootle, af
     assert [(one["rows"], one["kept"], one["new"]) for one in first] == [(2, 2, 2)]
     again = aftershock("import", file, "--case", "tootle", "--json").json()
     assert [(one["rows"], one["new"]) for one in again] == [(2, 0)]
+
+
+def test_cron_asks_reddit_only_with_a_key_it_can_find_and_rechecks_in_time(
+    tootle, aftershock, monkeypatch
+) -> None:
+    key = {name: f"{name.lower()}-quux" for name in credentials.REDDIT_KEY}
+    for name, value in key.items():
+        monkeypatch.setenv(name, value)
+    only_here = aftershock("schedule", "show").out
+    assert "cron does not know your AFTERSHOCK_REDDIT_CLIENT_ID" in only_here
+    credentials.store(key)
+    for name in key:
+        monkeypatch.delenv(name)
+    stored = aftershock("schedule", "show").out
+    asks = [
+        any(line.startswith("37 * ") and " collect reddit " in line for line in said.splitlines())
+        for said in (only_here, stored)
+    ]
+    assert asks == [False, True]
+    assert "quux" not in only_here + stored
+    [recheck] = [line for line in stored.splitlines() if " recheck " in line]
+    hours = [int(hour) for hour in recheck.split()[1].split(",")]
+    apart = max(b - a for a, b in zip(hours, [*hours[1:], hours[0] + 24], strict=True))
+    # Gone right after a look: a day until it is due, the next run, five hours, and the run after.
+    assert timedelta(hours=23 + 5 + 2 * apart) < timedelta(hours=48)

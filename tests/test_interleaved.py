@@ -75,7 +75,7 @@ def holding(store: Store, uri: str) -> list[str]:
 
 
 def scores(work: pl.DataFrame) -> pl.DataFrame:
-    rows = work.select("post", "day", input_hash="text_hash").with_columns(
+    rows = work.select("post", "day", "input_hash").with_columns(
         case=pl.lit(""), scorer=pl.lit(SCORER), scored_at=pl.lit(SEEN)
     )
     missing = [pl.lit(None, kind).alias(n) for n, kind in SCORES.items() if n not in rows.columns]

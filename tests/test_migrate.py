@@ -15,13 +15,15 @@ from pathlib import Path
 import polars as pl
 import pytest
 from deltalake import DeltaTable
-from storing import SALT, raw, stored, write
+from storing import CASE, SALT, raw, score_all, stored, write
 from test_wipe import traces
 
 from analysis import series
 from store import migrate
+from store.doctor import Doctor
+from store.findings import problems
 from store.migrate import schema_of
-from store.schema import SCHEMA_VERSION, TABLES
+from store.schema import CELL_STANCE, SCHEMA_VERSION, TABLES
 from store.tables import Store, StoreError
 
 PACKED = Path(__file__).parent / "data" / "store_v1.tar.gz"
@@ -112,6 +114,29 @@ def test_a_store_of_the_first_version_holds_the_same_afterwards(old: Path) -> No
     assert store.stale().weeks == ()  # no figure has to be computed again
     assert store.rebuild(series.cells) == 0
     assert all(len(bytes.fromhex(export)) == 16 for export in rows(old, "exports")["export"])
+
+
+def test_a_store_of_the_third_version_gets_counts_of_stance_and_no_other_figure(
+    old: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr(migrate, "SCHEMA_VERSION", 3)
+        migrate.bring_up(migrate.Tables(str(old)))
+    before = rows(old, "cells")
+    assert not set(CELL_STANCE) & set(before.columns)
+    store = Store.open(str(old), salt=SALT)
+    after = rows(old, "cells")
+    assert set(CELL_STANCE) < set(after.columns)
+    assert after.select(before.columns).equals(before)
+    assert store.stale().weeks == ()
+    # Empty is none: nobody takes the old figures for wrong ones.
+    assert not problems(Doctor(str(old), salt=SALT).examine(series.cells))
+    # They are written and read like the others.
+    write(store, raw("new"))
+    score_all(store)
+    assert store.rebuild(series.cells) == 1
+    drawn = series.series(stored(store, "cells").filter(pl.col("case") == CASE), width="week")
+    assert drawn["n_looked"].sum() == 0
 
 
 def test_it_says_so_once_and_a_second_opening_writes_nothing(

@@ -92,7 +92,7 @@ def test_every_command_works_as_in_a_folder(bucket, s3, home, aftershock, monkey
     page.run()
     assert not page.exception
     assert not page.error
-    assert {m.label: m.value for m in page.metric}["Posts"] == "8"  # the ninth is too short to tell
+    assert {m.label: m.value for m in page.metric}["Posts"] == "9"
 
     assert store.wipe([store.key("reddit:t1_c8")]) == 1
     assert aftershock("score").code == 0  # brings the cells up to date

@@ -178,6 +178,45 @@ def test_nothing_older_than_the_case_is_read_or_kept(home: Home, store: Store) -
     assert span(store)[0][:3] == ("done", False, since)
 
 
+def test_a_run_from_a_later_day_on_claims_and_keeps_no_more_than_it_read(
+    home: Home, store: Store
+) -> None:
+    mine = case(home.cases, search=("soundcloud",))
+    since = datetime.fromtimestamp(time.time() + 600, UTC)
+    later = [post(7000 + n, created=since.timestamp() + 60 + n) for n in range(2)]
+    with SimReddit(posts(*range(3))) as sim:
+        how = settings(sim, home.folder)
+        collect(store, [mine], how)
+        between = fresh(3)  # after the first run, before `since`
+        sim.posts += [*between, *later]
+        for how_now in (settings(sim, home.folder, since=since), how):
+            collect(store, [mine], how_now)
+            held_now = held(store)
+            assert later[0]["name"] in held_now
+        assert held_now == matching(sim.posts)
+    (_, _, _, began), (status, _, start, _), (_, _, again, _) = span(store)
+    assert (status, start) == ("done", since)
+    assert again == began  # goes on where the first run ended, as if there had been none between
+
+
+def test_a_first_run_from_a_later_day_on_is_gone_beyond_by_the_next_without(
+    home: Home, store: Store
+) -> None:
+    mine = case(home.cases, search=("soundcloud",))
+    since = datetime.fromtimestamp(START + 200 * APART, UTC)
+    with SimReddit(many(0, 250)) as sim:
+        narrow = settings(sim, home.folder, since=since)
+        collect(store, [mine], narrow)
+        sim.log.clear()
+        units = collect(store, [mine], narrow)
+        assert units[UNIT].reading.pages == 1  # the same `since` again costs nothing
+        assert held(store) == matching(sim.posts[200:])
+        sim.purge(*sim.posts[:50])  # Reddit's search finds what is there
+        collect(store, [mine], settings(sim, home.folder))
+        assert held(store) == matching(sim.posts)
+    assert [row[2] for row in span(store)][2] == datetime(2020, 1, 1, tzinfo=UTC)
+
+
 def test_short_and_empty_pages_are_not_the_end(home: Home, store: Store) -> None:
     # What was removed is taken out of a page afterwards; PRAW ends at the first empty page.
     mine = case(home.cases)

@@ -14,7 +14,7 @@ from storing import batch, frame, raw, stored
 from testbeds.reddit.sim import SimReddit, Thing, comment, post
 
 from cases.match import match
-from collectors.errors import CollectorError, TryLaterError
+from collectors.errors import CollectorError, TryLaterError, UnfitError
 from collectors.reddit_again import MISSED
 from store.tables import Store
 
@@ -94,6 +94,21 @@ def test_when_most_of_it_is_left_out_at_once_nothing_is_wiped(
         passes(MISSED)
         recheck(store, [mine], how, many_gone=True)
         assert held(store) == truth(*sim.posts)
+
+
+def test_of_a_few_posts_none_is_wiped_while_reddit_shows_nothing_at_all(
+    home: Home, store: Store, passes: Passing
+) -> None:
+    mine = case(home.cases)
+    with SimReddit(links(5)) as sim:
+        how = settings(sim, home.folder)
+        collect(store, [mine], how)
+        shown, sim.posts = sim.posts, []
+        for _ in range(2):
+            passes(24 * MISSED)
+            with pytest.raises(CollectorError, match="--many-gone"):
+                recheck(store, [mine], how)
+        assert held(store) == truth(*shown)
 
 
 def test_what_the_collector_is_not_shown_is_left_to_the_recheck_that_knows_a_fault(
@@ -207,6 +222,39 @@ def test_what_cannot_be_read_is_not_first_in_line_for_ever(
         assert recheck(store, [mine], how).bad == 100
         assert recheck(store, [mine], how).reading.items == 20
         assert len(held(store)) == 120
+
+
+def test_an_id_that_reddit_refuses_to_be_asked_about_holds_up_no_other(
+    home: Home, store: Store, passes: Passing
+) -> None:
+    mine = case(home.cases)
+    with SimReddit(links(40)) as sim:
+        how = settings(sim, home.folder)
+        collect(store, [mine], how)
+        sim.delete(sim.posts[0])
+        passes(24 * MISSED)
+        sim.stumbles = {sim.posts[17]["name"]}
+        unit = recheck(store, [mine], how)
+        assert (unit.gone, unit.bad) == (1, 1)
+        assert len(held(store)) == 39
+        passes(24 * MISSED)
+        sim.stumbles = {one["name"] for one in sim.posts}  # then it is not the ids
+        with pytest.raises(CollectorError, match="does not take"):
+            recheck(store, [mine], how)
+
+
+def test_a_key_that_may_no_longer_ask_says_what_to_do(
+    home: Home, store: Store, passes: Passing
+) -> None:
+    mine = case(home.cases)
+    with SimReddit(links(2)) as sim:
+        how = settings(sim, home.folder)
+        collect(store, [mine], how)
+        passes(24 * MISSED)
+        sim.key = "suspended"
+        with pytest.raises(UnfitError, match="Sign in on reddit"):
+            recheck(store, [mine], how)
+        assert len(held(store)) == 2
 
 
 @pytest.mark.long

@@ -400,8 +400,9 @@ def test_up_is_worse() -> None:
 def test_a_bucket_below_the_minimum_has_counts_and_no_figure() -> None:
     few, enough = day(mixed(29, 10)), day(mixed(30, 10))
     assert (few["n"], few["n_neg"], few["enough"]) == (29, 10, False)
-    figures = [name for name in few if name not in ("start", "enough") and name[:2] != "n_"]
-    assert {few[name] for name in figures if name != "n"} == {None}
+    counts = ("start", "enough", "n")
+    figures = [name for name in few if name not in counts and name[:2] not in ("n_", "r_")]
+    assert {few[name] for name in figures} == {None}
     assert None not in enough.values()
     assert day([post(1, status="language")], min_n=0)["enough"] is False
 

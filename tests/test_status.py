@@ -69,7 +69,7 @@ def test_what_is_in_the_store_and_how_much_was_covered(store: Store, case: Case)
     store.hide([store.author_key("bluesky", "writer1")])
     store.wipe([store.key("at://did:plc:a0/app.bsky.feed.post/a0")])
     said = words(store, case)
-    assert "bluesky: 3 posts, 1 hidden (account inactive), 1 deleted at the source." in said
+    assert "bluesky: 3 posts, 1 hidden (account inactive), 1 without words" in said
     assert "soundcloud on bluesky: 5 posts and 0 more in their threads; 50.0 % of the last" in said
     assert "bluesky-stream (bluesky) last ran at" in said
     assert "1 of 1 units read to the end" in said

@@ -38,7 +38,7 @@ from storing import (
 
 from analysis import series
 from store.export import posts_frame
-from store.schema import CHECKS, POSTS, RUNS, SCHEMA_VERSION, SCORED, TABLES
+from store.schema import CHECKS, POSTS, RUNS, SCHEMA_VERSION, SCORED, TABLES, TONE_INPUT
 from store.tables import CellsMoved, Stale, Store, StoreError
 
 LATER = SEEN + timedelta(days=1)
@@ -484,7 +484,7 @@ def _checks(seen: pl.DataFrame) -> pl.DataFrame:
 
 
 def _scores(posts: pl.DataFrame) -> pl.DataFrame:
-    rows = posts.select("post", "day", input_hash="text_hash").with_columns(
+    rows = posts.select("post", "day", input_hash=TONE_INPUT).with_columns(
         case=pl.lit(""), scorer=pl.lit(SCORER), scored_at=pl.lit(LATER), status=pl.lit("scored")
     )
     schema = TABLES["scores"][0]
@@ -646,8 +646,8 @@ def test_work_is_what_is_live_and_not_scored_as_it_stands(store: Store) -> None:
     write(store, raw(2, at=START + timedelta(days=2), text="edited", collected_at=LATER))
     (posts,) = store.work(SCORER)
     assert posts["text"].to_list() == ["edited"]
-    columns = ["post", "day", "source", "author", "text", "langs", "text_hash", "lang"]
-    assert posts.columns == columns
+    columns = ["post", "day", "source", "author", "text", "langs", "text_hash"]
+    assert posts.columns == [*columns, "input_hash", "lang"]
     assert sum(posts.height for posts in store.work("vader-9")) == 4
     assert sum(posts.height for posts in store.work(SCORER, rescore=True)) == 4
     assert score_all(store, LATER) == 1
@@ -665,6 +665,29 @@ def test_work_tells_the_language_where_it_was_found_for_the_same_text(store: Sto
 
     assert languages(SCORER, "3.11") == [None, "en", "en"]
     assert languages("vader-8", "3.11") == languages(SCORER, "3.12") == [None] * 3
+
+
+def test_another_declared_language_is_work_and_its_language_is_asked_anew(store: Store) -> None:
+    write(store, raw("a"), raw("b", langs=["fr", "en"]), raw("c", langs=[]))
+    score_all(store)
+    texts = stored(store).select("post", "text_hash")
+    write(
+        store,
+        raw("a", langs=["fr"], collected_at=LATER),
+        raw("b", langs=["en", "fr"], collected_at=LATER),  # the order says nothing
+        raw("c", langs=["en"], collected_at=LATER),
+    )
+    assert stored(store).select("post", "text_hash").sort("post").equals(texts.sort("post"))
+    changed = {store.key("reddit:t3_a"), store.key("reddit:t3_c")}
+    (posts,) = store.work(SCORER, told=[SCORER], python="3.11")
+    assert set(posts["post"]) == changed
+    assert posts["lang"].to_list() == [None, None]
+    (posts,) = store.work(SCORER, rescore=True, told=[SCORER], python="3.11")
+    assert set(posts.filter(pl.col("lang").is_null())["post"]) == changed
+    # Until then the older score stands: the text is the same.
+    assert store.scored().collect().height == 3
+    assert score_all(store, LATER) == 2
+    assert score_all(store) == 0
 
 
 def test_work_comes_in_portions(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:

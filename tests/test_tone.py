@@ -23,10 +23,10 @@ POST = {
     "author": "a",
     "text": ENGLISH,
     "langs": ["en"],
-    "text_hash": "h",
+    "input_hash": "h",
 }
 WORK = {
-    **dict.fromkeys(("post", "source", "author", "text", "text_hash"), pl.String),
+    **dict.fromkeys(("post", "source", "author", "text", "input_hash"), pl.String),
     "day": pl.Date,
     "langs": pl.List(pl.String),
 }

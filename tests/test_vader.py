@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from importlib.metadata import version
 
@@ -141,6 +142,18 @@ def test_only_the_kelvin_sign_becomes_an_ascii_letter_in_lower_case() -> None:
 def test_the_package_replaces_no_ascii_character() -> None:
     assert not [key for key in PACKAGE.emojis if key.isascii()]
     assert all(len(key) == 1 for key in EMOJI)
+
+
+@pytest.mark.parametrize("version", ["3.11", "3.12", "3.13"])
+def test_the_numpy_for_an_interpreter_is_the_one_that_users_of_it_have(version: str) -> None:
+    # Whichever Python asks: pip passes over a line whose condition its own Python does not meet.
+    wanted = "".join(interpreters.locked("numpy", version))
+    lock = (interpreters.ROOT / "requirements.txt").read_text()
+    ours = re.findall(r"^numpy==(\S+)(?: ; python_full_version (\S+) '3.12')?", lock, re.MULTILINE)
+    right = {"", "<" if version == "3.11" else ">="}
+    assert [number for number, when in ours if when in right] == [wanted.split()[0][7:]]
+    assert ";" not in wanted
+    assert wanted.count("--hash=sha256:") > 10
 
 
 @pytest.mark.parametrize("name", interpreters.found())

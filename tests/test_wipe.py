@@ -149,7 +149,7 @@ def test_a_score_that_was_under_way_while_its_post_was_wiped_keeps_no_hash(tmp_p
     write(store, SECRET, raw("b"))
     (work,) = store.work(SCORER)
     wipe(store)
-    rows = work.select("post", "day", input_hash="text_hash").with_columns(
+    rows = work.select("post", "day", "input_hash").with_columns(
         case=pl.lit(""), scorer=pl.lit(SCORER), scored_at=pl.lit(SEEN)
     )
     store.add_scores(
@@ -161,7 +161,7 @@ def test_a_score_that_was_under_way_while_its_post_was_wiped_keeps_no_hash(tmp_p
     )
     kept = dict(stored(store, "scores").select("post", "input_hash").iter_rows())
     assert kept[store.key(SECRET["uri"])] is None
-    assert kept[store.key("reddit:t3_b")] == store.text_hash("words of b")
+    assert kept[store.key("reddit:t3_b")] == f"{store.text_hash('words of b')} en"
     assert store.scored().collect().height == 2
 
 

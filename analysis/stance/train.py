@@ -6,14 +6,16 @@ of ADJUST were chosen by looking at labelled real posts (docs/stance.md says whi
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 
 from analysis.stance.corpus import Example
 from analysis.stance.features import Post, features
 from analysis.stance.linear import fit
-from analysis.stance.model import OUTPUTS, REASONS, STANCES, Model, known, placed
+from analysis.stance.model import REASONS, STANCES, Model, known, placed
 
 NAME = "stance-1"
 SCALES = {"word": 0.7, "pair": 0.5, "concept": 1.5, "link": 1.2, "around": 0.6}
@@ -63,7 +65,6 @@ def build(examples: Sequence[Example]) -> Model:
     ]
     w = np.concatenate([part for part, _ in fitted], axis=1)
     b = np.concatenate([part for _, part in fitted])
-    assert w.shape[1] == len(OUTPUTS)
     # As the artefact holds them: what is measured here is what is shipped.
     rounded = w.astype(np.float16).astype(np.float32)
     return Model(blocks, rounded, np.round(b, 6), np.array(ADJUST, float), NAME)
@@ -88,3 +89,8 @@ def views(examples: Sequence[Example]) -> tuple[list[Post], list[int], list[floa
         if (example.title or example.parent) and not any(w in example.sort for w in BY_THREAD):
             add(number, example.post(names=not anywhere, around=False), 0.5)
     return posts, holders, weights
+
+
+def digest(artefact: Path) -> str:
+    """SHA-256 of the file."""
+    return hashlib.sha256(artefact.read_bytes()).hexdigest()

@@ -11,7 +11,8 @@ import re
 import unicodedata
 from collections.abc import Iterable
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache, lru_cache
+from pathlib import Path
 
 # What stands in the place of names; no text can hold these words, as they have a sign of no letter.
 TARGET = "§target"  # the platform of the case
@@ -20,133 +21,7 @@ LINK = "§link"
 HANDLE = "§handle"
 NUMBER = "§number"
 
-# Platforms that change their policies, or that people compare them with. Names that are everyday
-# words (X, Signal, Medium, Cara, Steam, Discord as "discord") count only for their own case.
-PLATFORMS = [
-    "adobe",
-    "acrobat",
-    "photoshop",
-    "lightroom",
-    "amazon",
-    "ancestry",
-    "anki",
-    "artstation",
-    "audacity",
-    "audible",
-    "babbel",
-    "bandcamp",
-    "behance",
-    "bluesky",
-    "bsky",
-    "busuu",
-    "canva",
-    "clip",
-    "studio",
-    "codeberg",
-    "creative",
-    "cloud",
-    "deezer",
-    "deviantart",
-    "devianart",
-    "discord",
-    "distrokid",
-    "dropbox",
-    "duolingo",
-    "duo",
-    "etsy",
-    "facebook",
-    "figma",
-    "firefox",
-    "fitbit",
-    "fiverr",
-    "flickr",
-    "framebay",
-    "getty",
-    "github",
-    "gitlab",
-    "gmail",
-    "goodreads",
-    "google",
-    "grammarly",
-    "ifttt",
-    "insta",
-    "instagram",
-    "itch.io",
-    "kickstarter",
-    "kindle",
-    "kobo",
-    "langolo",
-    "leboncoin",
-    "linkedin",
-    "lingodeer",
-    "mailchimp",
-    "mastodon",
-    "memrise",
-    "meta",
-    "microsoft",
-    "mozilla",
-    "nanowrimo",
-    "netflix",
-    "notion",
-    "patreon",
-    "photobucket",
-    "pimsleur",
-    "pinterest",
-    "pixelnook",
-    "pixiv",
-    "plumeo",
-    "procreate",
-    "qobuz",
-    "quora",
-    "rosetta",
-    "stone",
-    "reddit",
-    "roblox",
-    "scrivly",
-    "shopify",
-    "shutterstock",
-    "slack",
-    "snapchat",
-    "soundcloud",
-    "soundclouds",
-    "spotify",
-    "squarespace",
-    "stackoverflow",
-    "stack",
-    "overflow",
-    "stack",
-    "exchange",
-    "strava",
-    "substack",
-    "telegram",
-    "threads",
-    "tidal",
-    "tiktok",
-    "tinder",
-    "tootle",
-    "tumblr",
-    "twitch",
-    "twitter",
-    "upwork",
-    "vimeo",
-    "vinted",
-    "vivaldi",
-    "wattpad",
-    "wetransfer",
-    "whatsapp",
-    "windows",
-    "wizards",
-    "of",
-    "the",
-    "coast",
-    "wotc",
-    "wordpress",
-    "youtube",
-    "zoom",
-    "ao3",
-    "doctolib",
-    "cadrin",
-]
+_PLATFORMS = Path(__file__).with_name("platforms.txt")
 
 _LINK = r"(?:https?://|www\.)\S+|\b(?:[\w-]{1,63}\.){1,4}(?:com|org|net|io|fr|co|ai|app|eu|be|ca)\b(?:/\S*)?"
 _HANDLE = r"(?<![\w/])@[\w.:-]+"
@@ -226,6 +101,10 @@ def _tokens(text: str, names: re.Pattern[str], lang: str) -> tuple[str, ...]:
     return tuple(found)
 
 
+def _masked(name: re.Match[str]) -> str:
+    return f" {TARGET if name.lastgroup == 'target' else OTHER} "
+
+
 @lru_cache(maxsize=50_000)
 def _unaccented(word: str) -> str:
     if word.isascii() or word[0] == "§":
@@ -237,11 +116,18 @@ def _unaccented(word: str) -> str:
 def _names(names: tuple[str, ...]) -> re.Pattern[str]:
     """Finds the names of the platform at issue, and those of any other."""
 
-    def either(known: Iterable[str]) -> str:
-        longest = sorted({name.lower() for name in known}, key=lambda name: (-len(name), name))
-        return "|".join(re.escape(name).replace("\xa0", r"[\s-]?") for name in longest)
-
-    others = rf"(?P<other>(?:{either(PLATFORMS)})(?!\w))"
+    others = rf"(?P<other>(?:{_either(_platforms())})(?!\w))"
     if not names:
         return re.compile(rf"(?<![\w§])#?{others}")
-    return re.compile(rf"(?<![\w§])#?(?:(?P<target>(?:{either(names)})(?:'?s)?(?!\w))|{others})")
+    return re.compile(rf"(?<![\w§])#?(?:(?P<target>(?:{_either(names)})(?:'?s)?(?!\w))|{others})")
+
+
+def _either(names: Iterable[str]) -> str:
+    longest = sorted({name.lower() for name in names}, key=lambda name: (-len(name), name))
+    return "|".join(re.escape(name).replace(r"\ ", r"[\s-]?") for name in longest)
+
+
+@cache
+def _platforms() -> tuple[str, ...]:
+    lines = _PLATFORMS.read_text("utf-8").splitlines()
+    return tuple(line for line in lines if line and not line.startswith("#"))

@@ -12,9 +12,11 @@ from io import BytesIO
 import polars as pl
 import streamlit as st
 
+from analysis import backlash, sides
 from analysis.tone import RAW, SCORER
-from dashboard import data, posts, words
+from dashboard import data, posts, stance, words
 from dashboard.data import View
+from dashboard.words import BALANCE, INDEX
 from store.export import DEMO_NOTE, csv_bytes, posts_portions
 from store.formats import Csv
 from store.tables import StoreError
@@ -30,6 +32,11 @@ COLUMNS = {
     "text": st.column_config.TextColumn("Text", width="large"),
     "compound": st.column_config.NumberColumn(
         "Tone", format="%+.2f", width=70, help="VADER compound, -1 to +1; empty: not scored"
+    ),
+    "stance": st.column_config.TextColumn(
+        "Stance",
+        width=80,
+        help="Toward the platform's AI policy, by an uncalibrated model; off: not about it",
     ),
     "community": st.column_config.TextColumn("Community", width=130),
     "link": st.column_config.LinkColumn("Link", display_text="Open", width=60),
@@ -97,6 +104,7 @@ def _downloads(view: View) -> None:
             query_hash=about.query_hash,
             scorer=SCORER,
             raw=RAW,
+            stance=sides.SCORER,
             since=choice.since,
             until=choice.until,
             sources=choice.sources,
@@ -108,7 +116,16 @@ def _downloads(view: View) -> None:
         return made.getvalue()
 
     def series_csv() -> bytes:
-        table = data.table(view)
+        table = backlash.beside(
+            data.table(view._replace(measure=BALANCE)),
+            data.held_cells(view._replace(measure=INDEX)),
+            data.spans(about),
+            width=view.width,
+            figured=data.figured(about),
+            note=stance.note(about, view.window),
+            since=view.window[0],
+            until=view.window[1],
+        )
         return csv_bytes(table.with_columns(note=pl.lit(DEMO_NOTE)) if about.demo else table)
 
     name = _file_name(about.case, choice.first, choice.last, demo=about.demo)

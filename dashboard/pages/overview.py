@@ -1,5 +1,5 @@
-"""Overview: how one case stands. Four figures, tone balance and volume over time, by platform, and
-the most-engaged posts.
+"""Overview: how one case stands. The headline figures, stance or tone and volume over time, by
+platform, what people object to, and the most-engaged posts.
 
 Lays out and chooses; figures come from `data`, charts from `charts`, sentences from `words`.
 """
@@ -15,11 +15,11 @@ import streamlit as st
 
 from analysis.table import POOLED
 from cases.case import Case, CaseError
-from dashboard import buckets, charts, data, words
+from dashboard import buckets, charts, data, stance, stance_words, words
 from dashboard.data import Choice, Subject, View
-from dashboard.pages import engaged
+from dashboard.pages import backlash, engaged
 from dashboard.palette import palette
-from dashboard.words import BALANCE, NEGATIVE
+from dashboard.words import BALANCE, INDEX, NEGATIVE
 from store.tables import StoreError
 
 
@@ -72,11 +72,28 @@ def _page(cases: Mapping[str, Case], held: Mapping[str, Mapping[str, int]]) -> N
     width = buckets.drawable(choice.first, choice.last, asked)
     if width != asked:
         st.caption(words.drawn_wider(asked, width))
-    shown = st.session_state.get("show", st.query_params.get("show"))
-    view = View(about, choice, width, NEGATIVE if shown == words.MEASURES[NEGATIVE] else BALANCE)
+    view = View(about, choice, width, _measure(about))
+    # Of French posts alone there is a stance, and no figure of it that could be drawn.
+    judged = stance.known(about) and not data.table(view._replace(measure=INDEX)).is_empty()
+    if view.measure == INDEX and not judged:
+        st.caption(stance_words.nothing_to_draw(data.figured(about)))
+        view = view._replace(measure=BALANCE)
     if not data.table(view).is_empty():
         _over_time(case, view)
+        if judged:
+            backlash.reasons(view)
         _explore(view)
+
+
+def _measures(about: Subject) -> dict[str, str]:
+    """What the charts can show of a case, the first of it without being asked."""
+    return stance_words.SHOWN if stance.known(about) else words.MEASURES
+
+
+def _measure(about: Subject) -> str:
+    shown = st.session_state.get("show", st.query_params.get("show"))
+    known = _measures(about)
+    return next((name for name, said in known.items() if said == shown), next(iter(known)))
 
 
 def _choose_case(filters: Any, cases: Mapping[str, Case]) -> Case:
@@ -97,8 +114,8 @@ def _choose_case(filters: Any, cases: Mapping[str, Case]) -> Case:
 
 
 def _forget_filters() -> None:
-    """Another case has other dates and platforms: start from all of them."""
-    for key in ("dates", "platform", "bucket"):
+    """Another case has other dates, platforms and scores: start from all of them."""
+    for key in ("dates", "platform", "bucket", "show"):
         st.session_state.pop(key, None)
 
 
@@ -160,6 +177,31 @@ def _head(head: Any, case: Case, about: Subject, choice: Choice) -> None:
 
 
 def _figures(case: Case, about: Subject, choice: Choice, figures: Mapping[str, Any]) -> None:
+    if stance.known(about):
+        backlash.headline(about, choice, figures, _figure)
+    else:
+        _tone(about, choice, figures)
+        st.info(stance_words.unscored(), icon=":material/balance:")
+    asked = {
+        "bluesky": bool(case.bluesky_search),
+        "reddit": bool(case.reddit_subreddits or case.reddit_search),
+    }
+    known = data.sources(about)
+    left_out = words.counted(
+        figures,
+        waiting=data.waiting(about),
+        # Where stance is known it says so itself, and how many of them are on topic.
+        thread=0 if stance.known(about) else data.in_threads(about, choice),
+        taken=data.taken(about, choice),
+        missing=data.missing_days(about, choice),
+        uncollected=[name for name, wanted in asked.items() if wanted and name not in known],
+    )
+    if left_out:
+        st.caption(left_out)
+
+
+def _tone(about: Subject, choice: Choice, figures: Mapping[str, Any]) -> None:
+    """The four figures of tone, of a case without stance."""
     peak = data.peak(about, choice)
     with st.grid(4, min_column_width=210, key="figures"):
         _figure(
@@ -190,21 +232,6 @@ def _figures(case: Case, about: Subject, choice: Choice, figures: Mapping[str, A
             words.peak_sample(peak),
             words.PEAK_HELP,
         )
-    asked = {
-        "bluesky": bool(case.bluesky_search),
-        "reddit": bool(case.reddit_subreddits or case.reddit_search),
-    }
-    known = data.sources(about)
-    left_out = words.counted(
-        figures,
-        waiting=data.waiting(about),
-        thread=data.in_threads(about, choice),
-        taken=data.taken(about, choice),
-        missing=data.missing_days(about, choice),
-        uncollected=[name for name, wanted in asked.items() if wanted and name not in known],
-    )
-    if left_out:
-        st.caption(left_out)
 
 
 def _figure(label: str, value: str, delta: str, below: str, explained: str) -> None:
@@ -220,21 +247,27 @@ def _over_time(case: Case, view: View) -> None:
     inside = [e for e in case.events if e.date < until and e.last >= since.date()]
     negative = view.measure == NEGATIVE
     table = data.table(view)
+    measures = _measures(view.about)
     with st.container(border=True):
         with st.container(
             horizontal=True, vertical_alignment="bottom", horizontal_alignment="distribute"
         ):
-            st.header("Tone over time", anchor=False)
+            st.header(stance_words.over_time(view.measure), anchor=False)
             st.segmented_control(
                 "Show",
-                list(words.MEASURES.values()),
-                default=words.MEASURES[BALANCE],
+                list(measures.values()),
+                default=next(iter(measures.values())),
                 required=True,
                 key="show",
                 bind="query-params",
                 label_visibility="collapsed",
             )
-        st.caption(words.chart_caption(frame, view.width, data.weights(table), negative=negative))
+        fixed = data.weights(table)
+        if view.measure == INDEX:
+            note, langs = stance.note(view.about, view.window), data.figured(view.about)
+            st.caption(stance_words.chart_caption(frame, view.width, fixed, langs, note))
+        else:
+            st.caption(words.chart_caption(frame, view.width, fixed, negative=negative))
         st.vega_lite_chart(
             charts.over_time(
                 frame,
@@ -246,12 +279,7 @@ def _over_time(case: Case, view: View) -> None:
                 measure=view.measure,
             ),
             key="over-time",
-            alt=words.chart_alt(
-                data.figures(view.about, view.choice),
-                data.peak(view.about, view.choice),
-                absent.height,
-                negative=negative,
-            ),
+            alt=_told(view, absent.height),
         )
         if inside:
             st.markdown(words.event_list(inside))
@@ -261,6 +289,15 @@ def _over_time(case: Case, view: View) -> None:
             st.caption(words.gaps(absent))
         if view.width == "week":
             st.caption(words.week_note())
+
+
+def _told(view: View, gaps: int) -> str:
+    """The chart over time for those who cannot see it."""
+    peak = data.peak(view.about, view.choice, INDEX if view.measure == INDEX else BALANCE)
+    if view.measure == INDEX:
+        return stance_words.chart_alt(stance.figures(view.about, view.choice), peak, gaps)
+    figures = data.figures(view.about, view.choice)
+    return words.chart_alt(figures, peak, gaps, negative=view.measure == NEGATIVE)
 
 
 @st.fragment
@@ -275,9 +312,13 @@ def _explore(view: View) -> None:
 def _brushed(view: View) -> None:
     left, right = st.columns([3, 2], gap="small")
     with left.container(border=True, height="stretch"):
-        st.header("Volume by sentiment", anchor=False)
+        st.header(stance_words.volume_head(view.measure), anchor=False)
         st.caption(
-            "Scored posts per bucket: negative up, positive down; the line is negative minus "
+            stance_words.volume_caption(
+                data.figured(view.about), stance.note(view.about, view.window)
+            )
+            if view.measure == INDEX
+            else "Scored posts per bucket: negative up, positive down; the line is negative minus "
             "positive. Drag across the chart to filter the posts below."
         )
         selection = st.vega_lite_chart(
@@ -285,12 +326,15 @@ def _brushed(view: View) -> None:
                 data.plotted(view, POOLED),
                 absent=data.absent(view),
                 colours=palette(st.context.theme.type),
+                measure=view.measure,
             ),
             # A new chart for other dates, or the old brush would filter where nobody sees it.
             key=f"volume-{view.about.case}-{view.choice.first}-{view.choice.last}-{view.width}",
             on_select="rerun",
             selection_mode="span",
-            alt=words.volume_alt(data.figures(view.about, view.choice)),
+            alt=stance_words.volume_alt(stance.figures(view.about, view.choice))
+            if view.measure == INDEX
+            else words.volume_alt(data.figures(view.about, view.choice)),
         )
     with right.container(border=True, height="stretch"):
         _platforms(view)
@@ -300,19 +344,29 @@ def _brushed(view: View) -> None:
 
 def _platforms(view: View) -> None:
     st.header("By platform", anchor=False)
-    st.caption("The same measure and the same scale for each.")
+    st.caption(
+        stance_words.same_scale(stance.note(view.about, view.window))
+        if view.measure == INDEX
+        else "The same measure and the same scale for each."
+    )
     frames = {source: data.plotted(view, source) for source in view.choice.sources}
     scale = charts.shared_scale(list(frames.values()), view.measure)
     absent, late = data.absent(view), data.afterwards(view)
-    totals = data.by_platform(view.about, view.choice)
+    of_stance = view.measure == INDEX
+    totals = data.by_platform(view.about, view.choice, INDEX if of_stance else BALANCE)
     scored = sum(total["n"] for total in totals.values())
     negative = view.measure == NEGATIVE
     for source, frame in frames.items():
         mine = pl.col("source") == source
         if not totals.get(source, {}).get("n"):
-            st.markdown(words.no_posts(source))
+            none = stance_words.no_posts(source) if of_stance else words.no_posts(source)
+            st.markdown(none)
             continue
-        st.markdown(words.platform_head(source, totals[source], scored, negative=negative))
+        st.markdown(
+            stance_words.platform_head(source, totals[source], scored)
+            if of_stance
+            else words.platform_head(source, totals[source], scored, negative=negative)
+        )
         st.vega_lite_chart(
             charts.platform(
                 frame,
@@ -324,7 +378,9 @@ def _platforms(view: View) -> None:
                 measure=view.measure,
             ),
             key=f"platform-{source}",
-            alt=words.platform_alt(source, totals[source], negative=negative),
+            alt=stance_words.platform_alt(source, totals[source])
+            if of_stance
+            else words.platform_alt(source, totals[source], negative=negative),
         )
 
 

@@ -92,6 +92,9 @@ class Handler(BaseHTTPRequestHandler):
             case ["api", "info"]:
                 things = self.sim.things()
                 names = query.get("id", "").split(",")[:100]
+                if self.sim.stumbles & {*names}:
+                    self._refuse(400)
+                    return
                 there = [things[name] for name in names if name in things]
                 children = [{"kind": one["name"][:2], "data": dict(one)} for one in there]
                 data = {"after": None, "before": None, "children": children}

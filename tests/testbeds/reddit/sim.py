@@ -104,12 +104,14 @@ class SimReddit:
 
     `communities`: name in lower case -> private, banned, quarantined or missing. `key`: good,
     revoked, suspended or blocked. `quota` requests in `window` seconds; the window is half over at
-    the start, since prawcore spreads its requests over a fresh one.
+    the start, since prawcore spreads its requests over a fresh one. `stumbles`: fullnames that
+    info() refuses to be asked about, with all that are asked about along with them.
     """
 
     posts: list[Thing] = field(default_factory=list)
     comments: list[Thing] = field(default_factory=list)
     communities: dict[str, str] = field(default_factory=dict)
+    stumbles: set[str] = field(default_factory=set)
     key: str = "good"
     quota: int = 1000
     window: float = 600.0
