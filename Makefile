@@ -8,11 +8,11 @@ FILE ?= ../shared/data/stance_dev.ndjson
 export PYTHONUTF8 := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run interpreters test test-long test-browser test-bluesky testbed-bluesky lint bench stance-model eval-stance demo collect score export dashboard schedule lock clean
+.PHONY: help setup run interpreters test test-long test-browser test-bluesky test-embeddings testbed-bluesky lint bench stance-model embeddings stance-embeddings eval-stance demo collect score export dashboard schedule lock clean
 
 help: ## print this list
 	@echo "usage: make TARGET"
-	@sed -n 's/^\([a-z][a-z-]*\):.*## /  \1|/p' $(MAKEFILE_LIST) | awk -F'|' '{printf "%-16s %s\n", $$1, $$2}'
+	@sed -n 's/^\([a-z][a-z-]*\):.*## /  \1|/p' $(MAKEFILE_LIST) | awk -F'|' '{printf "%-18s %s\n", $$1, $$2}'
 
 setup: .venv/ready ## create .venv and install everything into it (idempotent)
 
@@ -50,6 +50,15 @@ testbed-bluesky: tests/testbeds/bluesky/node_modules/.ready ## install those ser
 
 tests/testbeds/bluesky/node_modules/.ready: tests/testbeds/bluesky/package-lock.json tests/testbeds/bluesky/install.sh
 	@sh tests/testbeds/bluesky/install.sh
+
+embeddings: setup ## install the optional scorer of sentence vectors (87 MB; docs/stance-extras.md)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-embeddings.txt
+
+stance-embeddings: embeddings ## fit that scorer's head to the invented posts (minutes)
+	@$(BIN)/python -m analysis.stance.vector_head
+
+test-embeddings: embeddings ## run the tests of the scorer of sentence vectors
+	@$(BIN)/pytest -q -m embeddings tests/test_stance_embeddings.py
 
 lint: setup ## check style, types and the direction of imports
 	@$(BIN)/ruff check .
@@ -90,6 +99,7 @@ lock: setup ## compile requirements*.txt anew from pyproject.toml
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
 	@$(BIN)/uv pip compile --quiet --upgrade --universal --generate-hashes --python-version 3.11 --group dev pyproject.toml -o requirements.txt --custom-compile-command "make lock"
 	@$(BIN)/uv pip compile --quiet --upgrade --universal --generate-hashes --python-version 3.11 --group browser -c requirements.txt -o requirements-browser.txt --custom-compile-command "make lock"
+	@$(BIN)/uv pip compile --quiet --upgrade --universal --generate-hashes --python-version 3.11 --group embeddings -c requirements.txt -o requirements-embeddings.txt --custom-compile-command "make lock"
 
 clean: ## remove .venv, caches and the built demo; never the store
 	@rm -rf .venv .demo build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache .artifacts

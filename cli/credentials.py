@@ -33,13 +33,26 @@ REDDIT_KEY = (
     "AFTERSHOCK_REDDIT_USER_AGENT",
 )
 REDDIT = (*REDDIT_KEY, "AFTERSHOCK_REDDIT_URL")
-TOGETHER = (BLUESKY, REDDIT)
+# A language model that reads posts for their stance; nothing is sent while it is not set.
+STANCE = (
+    "AFTERSHOCK_STANCE_URL",
+    "AFTERSHOCK_STANCE_MODEL",
+    "AFTERSHOCK_STANCE_KEY",
+    "AFTERSHOCK_STANCE_SEND_TO",
+)
+STANCE_LIMITS = (
+    "AFTERSHOCK_STANCE_REQUESTS",
+    "AFTERSHOCK_STANCE_TOKENS",
+    "AFTERSHOCK_STANCE_PER_MINUTE",
+)
+TOGETHER = (BLUESKY, REDDIT, STANCE)
 PERMISSION = PERMISSIONS["reddit"]  # no key, but it is set where the key is
 ALONE = (
     PERMISSION,
     "AFTERSHOCK_BLUESKY_APPVIEW",
     "AFTERSHOCK_JETSTREAM",
     "AFTERSHOCK_JETSTREAM_MONTHLY_GB",
+    *STANCE_LIMITS,
 )
 NAMES = (*(name for group in TOGETHER for name in group), *ALONE)
 ENVIRONMENT = "the environment"

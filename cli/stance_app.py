@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -26,6 +27,8 @@ from analysis.stance.model import ARTEFACT
 from cases.case import Case
 from cli.console import CONFIGURATION, Stop, say
 from cli.stance import names
+from cli.stance_scorers import Name, Predict
+from cli.stance_scorers import scorer as scorer_named
 
 AT_ONCE = 5_000  # records
 WIDTH = 180  # of the table, also where it is written to a file
@@ -41,11 +44,17 @@ def predict(
         Path, typer.Argument(help="NDJSON: text, and where there is one context, case.")
     ],
     output: Annotated[Path, typer.Option("--output", "-o", help="NDJSON, a line for each line.")],
+    scorer: Annotated[
+        Name, typer.Option("--scorer", help="The optional ones: docs/stance-extras.md.")
+    ] = "default",
 ) -> None:
     """Say of each record where it stands: stance, p_against, p_on_topic, reasons, exit."""
+    _, scored = scorer_named(scorer)
+    # The limits of a language model are those of the run, so it gets the whole file at once.
+    most = sys.maxsize if scorer == "remote" else AT_ONCE
     with _written(output) as lines:
-        for records in _portions(file):
-            found = _predicted(records)
+        for records in _portions(file, most):
+            found = _predicted(records, scored)
             for record, row in zip(records, found.iter_rows(named=True), strict=True):
                 kept = {name: record[name] for name in ("uid", "id") if name in record}
                 lines.write(json.dumps(kept | row, ensure_ascii=False) + "\n")
@@ -99,7 +108,7 @@ def _written(path: Path) -> Iterator[IO[str]]:
         raise Stop(f"{path} cannot be written: {error.strerror}.", CONFIGURATION) from error
 
 
-def _portions(file: Path) -> Iterator[list[dict[str, Any]]]:
+def _portions(file: Path, most: int = AT_ONCE) -> Iterator[list[dict[str, Any]]]:
     records: list[dict[str, Any]] = []
     try:
         with file.open(encoding="utf-8") as lines:
@@ -115,7 +124,7 @@ def _portions(file: Path) -> Iterator[list[dict[str, Any]]]:
                         f"{file}, line {number}: no JSON object with a text. Nothing was written."
                     ) from error
                 records.append(record)
-                if len(records) == AT_ONCE:
+                if len(records) == most:
                     yield records
                     records = []
     except (OSError, UnicodeDecodeError) as error:
@@ -125,11 +134,11 @@ def _portions(file: Path) -> Iterator[list[dict[str, Any]]]:
     yield records
 
 
-def _predicted(records: list[dict[str, Any]]) -> pl.DataFrame:
+def _predicted(records: list[dict[str, Any]], scored: Predict = stance.predict) -> pl.DataFrame:
     known = case_files.load_all()
     texts = pl.Series("text", [record["text"] for record in records], pl.String)
     nothing = pl.Series([[]] * len(records), dtype=pl.List(pl.String))
-    return stance.predict(
+    return scored(
         pl.DataFrame(
             {
                 "text": texts,
@@ -137,10 +146,12 @@ def _predicted(records: list[dict[str, Any]]) -> pl.DataFrame:
                 "title": [_title(record) for record in records],
                 "parent": [str(record.get("parent") or "") for record in records],
                 "names": [list(_names(record, known)) for record in records],
+                "source": [record.get("source") and str(record["source"]) for record in records],
             },
             schema_overrides={
                 "title": pl.String,
                 "parent": pl.String,
+                "source": pl.String,
                 "names": pl.List(pl.String),
             },
         )

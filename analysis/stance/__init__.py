@@ -19,7 +19,7 @@ SCORER = "stance-1"
 LANGUAGES = ("en", "fr")
 # Probability from which a post counts as against, a reason is named, an exit is said. Chosen on the
 # labelled real posts of docs/stance.md: there as many posts count as against as are.
-AGAINST = 0.4
+AGAINST = 0.37
 REASON = 0.4
 EXIT = 0.5
 
@@ -45,7 +45,7 @@ def predict(posts: pl.DataFrame, model: Model | None = None) -> pl.DataFrame:
     called and what is answered; null where unknown), names (List of String: of the platform at
     issue; empty: any platform's policy counts). Out: SCHEMA. p_on_topic is the probability that
     the post is about the platform's AI policy, p_against, p_for and p_neutral those of what it then
-    says, 0..1, adding up to p_on_topic. `stance` is against from a p_against of 0.4, else the
+    says, 0..1, adding up to p_on_topic. `stance` is against from a p_against of 0.37, else the
     likeliest of for, neutral and off; `reasons` (of REASONS) are of posts against; `exit`: the
     author left, cancelled, deleted or opted out, or calls on others to. A null text gets nulls.
     """

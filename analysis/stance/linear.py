@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +16,20 @@ from numpy.typing import NDArray
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 MEMORY = 12  # steps that L-BFGS remembers
+
+
+class Matrix(Protocol):
+    """What `fit` asks of a matrix."""
+
+    @property
+    def width(self) -> int:
+        """How many columns."""
+
+    def times(self, weights: Floats) -> Floats:
+        """height x outputs, of weights width x outputs."""
+
+    def transposed_times(self, errors: Floats) -> Floats:
+        """width x outputs, of errors height x outputs."""
 
 
 @dataclass(frozen=True)
@@ -70,7 +85,7 @@ def sigmoid(scores: Floats) -> Floats:
 
 
 def fit(
-    x: Sparse,
+    x: Matrix,
     y: Floats,
     weight: Floats,
     *,
