@@ -121,7 +121,8 @@ def _portions(file: Path, most: int = AT_ONCE) -> Iterator[list[dict[str, Any]]]
                         raise TypeError
                 except (ValueError, KeyError, TypeError) as error:
                     raise Stop(
-                        f"{file}, line {number}: no JSON object with a text. Nothing was written."
+                        f"{file}, line {number}: no JSON object with a text. Mend that line or"
+                        " take it out, then run this again; nothing was written."
                     ) from error
                 records.append(record)
                 if len(records) == most:
@@ -129,7 +130,8 @@ def _portions(file: Path, most: int = AT_ONCE) -> Iterator[list[dict[str, Any]]]
                     records = []
     except (OSError, UnicodeDecodeError) as error:
         raise Stop(
-            f"{file} cannot be read: {error}. Nothing was written.", CONFIGURATION
+            f"{file} cannot be read: {error}. Name a file of NDJSON in UTF-8; nothing was written.",
+            CONFIGURATION,
         ) from error
     yield records
 

@@ -9,12 +9,14 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
+from numpy.typing import NDArray
 
 from analysis.stance.corpus import Example
 from analysis.stance.features import Post, features
-from analysis.stance.linear import fit
+from analysis.stance.linear import Floats, Matrix, fit
 from analysis.stance.model import REASONS, STANCES, Model, known, placed
 
 NAME = "stance-1"
@@ -40,6 +42,13 @@ BY_TARGET = ("another platform", "twin")
 BY_THREAD = ("context", "thread", "answers")
 
 
+class Fittable(Matrix, Protocol):
+    """A matrix of which rows can be taken."""
+
+    def take(self, chosen: NDArray[np.bool_]) -> Matrix:
+        """The rows that are chosen, in their order."""
+
+
 def build(examples: Sequence[Example]) -> Model:
     """The model of these posts.
 
@@ -51,23 +60,35 @@ def build(examples: Sequence[Example]) -> Model:
     blocks = known(found, len(posts), SCALES, LEAST)
     x = placed(blocks, found, len(posts))
     held = [examples[i] for i in holders]
-    weight = np.array(weights) * [WEIGHTS.get(one.sort, 1.0) for one in held]
+    w, b = fitted(x, held, np.array(weights), ridge=RIDGE, ridge_beside=RIDGE)
+    # As the artefact holds them: what is measured here is what is shipped.
+    rounded = w.astype(np.float16).astype(np.float32)
+    return Model(blocks, rounded, np.round(b, 6), np.array(ADJUST, float), NAME)
+
+
+def fitted(
+    x: Fittable, held: Sequence[Example], weights: Floats, *, ridge: float, ridge_beside: float
+) -> tuple[Floats, Floats]:
+    """Weights (features x OUTPUTS) and intercepts: both stages, reasons of posts against, exit.
+
+    `held` is the example of each row of x; `ridge_beside` is for reasons and exit.
+    """
+    weight = weights * [WEIGHTS.get(one.sort, 1.0) for one in held]
     on = np.array([one.stance != "off" for one in held])
     against = np.array([one.stance == "against" for one in held])
     stance = np.array([[one.stance == name for name in STANCES] for one in held], float)
     reasons = np.array([[name in one.reasons for name in REASONS] for one in held], float)
     leaving = np.array([[one.exit] for one in held], float)
-    fitted = [
-        fit(x, on[:, None].astype(float), weight, ridge=RIDGE, exclusive=False),
-        fit(x.take(on), stance[on], weight[on], ridge=RIDGE, exclusive=True),
-        fit(x.take(against), reasons[against], weight[against], ridge=RIDGE, exclusive=False),
-        fit(x, leaving, weight, ridge=RIDGE, exclusive=False),
+    beside = x.take(against)
+    parts = [
+        fit(x, on[:, None].astype(float), weight, ridge=ridge, exclusive=False),
+        fit(x.take(on), stance[on], weight[on], ridge=ridge, exclusive=True),
+        fit(beside, reasons[against], weight[against], ridge=ridge_beside, exclusive=False),
+        fit(x, leaving, weight, ridge=ridge_beside, exclusive=False),
     ]
-    w = np.concatenate([part for part, _ in fitted], axis=1)
-    b = np.concatenate([part for _, part in fitted])
-    # As the artefact holds them: what is measured here is what is shipped.
-    rounded = w.astype(np.float16).astype(np.float32)
-    return Model(blocks, rounded, np.round(b, 6), np.array(ADJUST, float), NAME)
+    return np.concatenate([part for part, _ in parts], axis=1), np.concatenate(
+        [part for _, part in parts]
+    )
 
 
 def views(examples: Sequence[Example]) -> tuple[list[Post], list[int], list[float]]:

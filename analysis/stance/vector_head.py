@@ -18,9 +18,9 @@ from numpy.typing import NDArray
 from analysis.stance.concepts import names
 from analysis.stance.corpus import Example, corpus
 from analysis.stance.features import BLOCKS, Post, features
-from analysis.stance.linear import Floats, Sparse, fit
-from analysis.stance.model import OUTPUTS, REASONS, STANCES, Block, known, placed
-from analysis.stance.train import BY_TARGET, LEAST, WEIGHTS
+from analysis.stance.linear import Floats, Sparse
+from analysis.stance.model import OUTPUTS, Block, known, placed
+from analysis.stance.train import BY_TARGET, LEAST, fitted
 
 SCALES = {"concept": 1.5, "link": 1.2, "around": 0.6}  # blocks of BLOCKS that are read; no words
 VECTOR = 0.15  # what a standard deviation of a vector's number counts
@@ -144,24 +144,11 @@ def build(examples: Sequence[Example], vectors: NDArray[Any]) -> Head:
     dense = head.standard(vectors[holders], [post.lang for post in posts])
     x = Beside(placed(blocks, found, len(posts)), dense)
     held = [examples[i] for i in holders]
-    weight = np.array(weights) * [WEIGHTS.get(one.sort, 1.0) for one in held]
-    on = np.array([one.stance != "off" for one in held])
-    against = np.array([one.stance == "against" for one in held])
-    stance = np.array([[one.stance == name for name in STANCES] for one in held], float)
-    reasons = np.array([[name in one.reasons for name in REASONS] for one in held], float)
-    leaving = np.array([[one.exit] for one in held], float)
-    fitted = [
-        fit(x, on[:, None].astype(float), weight, ridge=RIDGE, exclusive=False),
-        fit(x.take(on), stance[on], weight[on], ridge=RIDGE, exclusive=True),
-        fit(
-            x.take(against), reasons[against], weight[against], ridge=RIDGE_BESIDE, exclusive=False
-        ),
-        fit(x, leaving, weight, ridge=RIDGE_BESIDE, exclusive=False),
-    ]
-    w = np.concatenate([part for part, _ in fitted], axis=1).astype(np.float16)
-    b = np.concatenate([part for _, part in fitted])
+    w, b = fitted(x, held, np.array(weights), ridge=RIDGE, ridge_beside=RIDGE_BESIDE)
     b[0] += SHIFT
-    return Head(blocks, w.astype(np.float32), np.round(b, 6), head.mean, head.spread)
+    return Head(
+        blocks, w.astype(np.float16).astype(np.float32), np.round(b, 6), head.mean, head.spread
+    )
 
 
 _NOTHING = Block(np.empty(0, np.uint64), np.empty(0), 0.0)
